@@ -1,0 +1,35 @@
+"""SHA-256 digests, parsed once at the edge."""
+
+import re
+import sys
+from typing import NamedTuple
+
+from mcp_client.errors import MCPError
+
+_PATTERN = re.compile(r"sha256:([0-9a-f]{64})\Z")
+
+
+class Digest(NamedTuple):
+    """A SHA-256 digest; ``hex`` is 64 lower-case hexadecimal digits."""
+
+    hex: str
+
+    def __str__(self) -> str:
+        return f"sha256:{self.hex}"
+
+    @property
+    def file_name(self) -> str:
+        """The digest as the name of a file or folder; Windows forbids the colon."""
+        return f"sha256-{self.hex}" if sys.platform == "win32" else f"sha256:{self.hex}"
+
+
+def parse_digest(text: str) -> Digest:
+    """Parse ``sha256:<64 hex>``; anything else, a path above all, raises ``digest-invalid``."""
+    match = _PATTERN.match(text)
+    if match is None:
+        raise MCPError(
+            "digest-invalid",
+            f"not a SHA-256 digest: {text[:80]!r}",
+            hint="a digest is 'sha256:' and 64 lower-case hexadecimal digits",
+        )
+    return Digest(match[1])
