@@ -1,0 +1,160 @@
+"""Settings from flags, environment, files and defaults, in this order.
+
+The warm path. When no file has changed since the last run, what was read and checked then comes from a
+memo beside the cache, and neither yaml nor pydantic is imported.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from mcp_client.config import memo
+from mcp_client.config.settings import (
+    AuditSettings,
+    CacheSettings,
+    ExecutorSettings,
+    LogSettings,
+    PolicySettings,
+    RegistrySettings,
+    Settings,
+)
+from mcp_client.config.values import log_level, optional_duration, registry_url
+from mcp_client.errors import MCPError, printable
+
+POLICY_FILE = "/etc/mcp/policy.yaml"
+_FLAGS = {"registry": "--registry", "timeout": "--timeout", "log_level": "--log-level"}
+_VARIABLES = {"registry": "MCP_REGISTRY_URL", "timeout": "MCP_TIMEOUT", "log_level": "MCP_LOG_LEVEL"}
+_CAPS = ("max_memory", "max_cpu", "max_processes", "max_fds")
+
+T = TypeVar("T")
+
+
+def load_settings(
+    overrides: Mapping[str, str],
+    environ: Mapping[str, str],
+    *,
+    policy_file: str = POLICY_FILE,
+) -> Settings:
+    """Merge ``overrides`` (flags: ``config``, ``log_level``, ``registry``, ``timeout``) over everything else.
+
+    ``policy_file`` is the operator's and only narrows. An empty variable counts as unset. Raises
+    ``config-invalid`` naming file, line and key (``usage`` for a flag) and ``config-unreadable``.
+    """
+    user = environ.get("HOME") or os.path.expanduser("~")
+    home = _absolute(environ.get("MCP_HOME") or "~/.mcp", user)
+    named = overrides.get("config") or environ.get("MCP_CONFIG")
+    config_file = _absolute(named, user) if named else os.path.join(home, "config.yaml")
+    config, policy = _read_files(home, config_file, policy_file, required=bool(named))
+    settings = _build(config or {}, environ, home, user)
+    settings = _override(settings, overrides, environ)
+    if policy is not None:
+        settings = _narrow(settings, policy)
+    return settings._replace(config_file=config_file if config is not None else None)
+
+
+def _read_files(home: str, config_file: str, policy_file: str, *, required: bool) -> tuple[Any, Any]:
+    """The checked contents of both files, each ``None`` when there is no such file."""
+    config_id, policy_id = memo.identify(config_file), memo.identify(policy_file)
+    if config_id is None and required:
+        raise MCPError(
+            "config-unreadable",
+            f"the configuration file {printable(config_file)} does not exist",
+            hint="name an existing file with --config or MCP_CONFIG, or leave it out",
+        )
+    if config_id is None and policy_id is None:
+        return None, None
+    identity = [memo.VERSION, config_file, config_id, policy_file, policy_id]
+    memo_file = os.path.join(home, "config.memo")
+    known = memo.read(memo_file, identity)
+    if known is not None:
+        return known
+    from mcp_client.config.file import read_config, read_policy
+
+    config = read_config(config_file) if config_id else None
+    policy = read_policy(policy_file) if policy_id else None
+    if identity == [
+        memo.VERSION,
+        config_file,
+        memo.identify(config_file),
+        policy_file,
+        memo.identify(policy_file),
+    ]:
+        memo.write(memo_file, identity, config, policy)
+    return config, policy
+
+
+def _build(config: Mapping[str, Any], environ: Mapping[str, str], home: str, user: str) -> Settings:
+    cache = dict(config.get("cache", {}))
+    cache["dir"] = _absolute(
+        environ.get("MCP_CACHE_DIR") or cache.get("dir") or os.path.join(home, "cache"), user
+    )
+    audit = dict(config.get("audit", {}))
+    audit["file"] = _absolute(audit.get("file") or os.path.join(home, "audit.log"), user)
+    return Settings(
+        home=home,
+        config_file=None,
+        registry=RegistrySettings(
+            **config.get("registry", {}), token=environ.get("MCP_REGISTRY_TOKEN", "").strip() or None
+        ),
+        cache=CacheSettings(**cache),
+        executor=ExecutorSettings(**config.get("executor", {})),
+        policy=_policy(config),
+        audit=AuditSettings(**audit),
+        log=LogSettings(**config.get("log", {})),
+        runtimes={name: _absolute(path, user) for name, path in config.get("runtimes", {}).items()},
+    )
+
+
+def _policy(config: Mapping[str, Any]) -> PolicySettings:
+    policy = config.get("policy", {})
+    deny = tuple(policy.get("environment", {}).get("deny", ()))
+    return PolicySettings(environment_deny=deny, subprocess=policy.get("subprocess", True))
+
+
+def _override(settings: Settings, overrides: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+    def given(name: str, parse: Callable[[str], T], default: T) -> T:
+        if name in overrides:
+            return _parse(parse, overrides[name], _FLAGS[name], "usage")
+        if environ.get(_VARIABLES[name]):
+            return _parse(parse, environ[_VARIABLES[name]], _VARIABLES[name], "config-invalid")
+        return default
+
+    registry, executor, log = settings.registry, settings.executor, settings.log
+    return settings._replace(
+        registry=registry._replace(url=given("registry", registry_url, registry.url)),
+        executor=executor._replace(
+            default_timeout=given("timeout", optional_duration, executor.default_timeout)
+        ),
+        log=log._replace(level=given("log_level", log_level, log.level)),
+    )
+
+
+def _parse(parse: Callable[[str], T], text: str, source: str, code: str) -> T:
+    try:
+        return parse(text.strip())
+    except ValueError as error:
+        # A URL that was refused may be refused for the password in it.
+        got = "another" if parse is registry_url else repr(printable(text, 80))
+        raise MCPError(code, f"{source}: {error}, got {got}", details={"source": source}) from None
+
+
+def _narrow(settings: Settings, policy: Mapping[str, Any]) -> Settings:
+    """The operator's file takes away, never gives: denials add up, caps take the minimum."""
+    operator, caps = _policy(policy), policy.get("executor", {})
+    mine, executor = settings.policy, settings.executor
+    lowered = {}
+    for name in _CAPS:
+        limits = [limit for limit in (getattr(executor, name), caps.get(name)) if limit is not None]
+        lowered[name] = min(limits, default=None)
+    deny = tuple(dict.fromkeys(operator.environment_deny + mine.environment_deny))
+    return settings._replace(
+        policy=PolicySettings(environment_deny=deny, subprocess=mine.subprocess and operator.subprocess),
+        executor=executor._replace(**lowered),
+    )
+
+
+def _absolute(path: str, user: str) -> str:
+    """``path`` with ``~`` expanded, absolute and without a slash at the end."""
+    if path == "~" or path.startswith(("~/", "~\\")):
+        path = user + path[1:]
+    return os.path.abspath(path)

@@ -1,0 +1,87 @@
+"""Settings, as the rest of the program sees them: complete, typed and absolute.
+
+``None`` means "no limit" for a limit, "never" for a time, and the embedded registry for ``registry.url``.
+The defaults here are the documented ones; ``docs/config.example.yaml`` repeats them.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+
+LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
+
+
+class RegistrySettings(NamedTuple):
+    """Where packages come from. ``timeout`` in seconds for each connect and read, sizes in bytes."""
+
+    url: str | None = None
+    timeout: float = 30.0
+    token: str | None = None
+    insecure: bool = False
+    max_manifest: int = 10_000_000
+    max_bundle: int = 100_000_000
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{k}={v!r}" for k, v in self._replace(token=self.token and "***")._asdict().items()
+        )
+        return f"RegistrySettings({shown})"
+
+
+class CacheSettings(NamedTuple):
+    """The content store. Sizes in bytes; ``ttl`` in seconds since the last use."""
+
+    dir: str
+    max_size: int = 10_000_000_000
+    ttl: float | None = None
+    max_unpacked: int = 1_000_000_000
+    max_entries: int = 100_000
+
+
+class ExecutorSettings(NamedTuple):
+    """Caps on every server: seconds, bytes, thousandths of a core, counts; ``grace`` before a SIGKILL."""
+
+    default_timeout: float | None = None
+    max_memory: int | None = None
+    max_cpu: int | None = None
+    max_processes: int | None = None
+    max_fds: int | None = None
+    grace: float = 5.0
+
+
+class PolicySettings(NamedTuple):
+    """What the operator withholds: names of variables (globs) and child processes."""
+
+    environment_deny: tuple[str, ...] = ()
+    subprocess: bool = True
+
+
+class AuditSettings(NamedTuple):
+    """The audit log: rotated before it would exceed ``max_size`` bytes, ``keep`` old files stay."""
+
+    file: str
+    max_size: int = 10_000_000
+    keep: int = 5
+
+
+class LogSettings(NamedTuple):
+    """What the program says on stderr."""
+
+    level: LogLevel = "warning"
+    format: LogFormat = "text"
+
+
+class Settings(NamedTuple):
+    """Everything; ``config_file`` is the file that was read, ``runtimes`` maps names to absolute paths."""
+
+    home: str
+    config_file: str | None
+    registry: RegistrySettings
+    cache: CacheSettings
+    executor: ExecutorSettings
+    policy: PolicySettings
+    audit: AuditSettings
+    log: LogSettings
+    runtimes: Mapping[str, str]
