@@ -1,0 +1,55 @@
+# Needs Python 3.11 or later, git and make; everything else is set up on first use, in .venv and .build.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test lint fmt build bench install clean
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv/bin
+CODE := src tests tools demo
+# Extra arguments of one command: make test ARGS="tests/unit -k digest"
+ARGS ?=
+# Where nothing can be written, pytest's cache would be a warning, and warnings are errors.
+NO_CACHE := $(shell test -w . || echo -p no:cacheprovider)
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## Create .venv with the project and its tools
+
+demo: .venv/.ready .build/demo-venv/.ready ## Run a sandboxed server and let a real MCP client call it
+	@.build/demo-venv/bin/python demo/demo.py
+
+run: demo
+
+test: .venv/.ready ## Run all tests in parallel
+	@bash tools/setup.sh tests
+	@$(VENV)/python -m pytest -n auto $(NO_CACHE) $(ARGS)
+
+lint: .venv/.ready ## Check style and types, the types once per platform
+	@$(VENV)/ruff check $(CODE)
+	@$(VENV)/ruff format --check $(CODE)
+	@for platform in linux darwin win32; do $(VENV)/mypy --platform $$platform || exit 1; done
+
+fmt: .venv/.ready ## Format the code and mend what ruff can mend
+	@$(VENV)/ruff check --fix-only $(CODE)
+	@$(VENV)/ruff format $(CODE)
+
+build: .venv/.ready ## Build the embedded registry, the wheel and the source archive into dist
+	@$(VENV)/python tools/build_embedded.py
+	@$(VENV)/python -m build
+
+bench: .venv/.ready ## Measure start-up against its peers, as ratios
+	@$(VENV)/python tests/benchmarks/run.py $(ARGS)
+
+install: ## Install mcp-client and mcp below PREFIX (default ~/.local)
+	@bash tools/setup.sh install
+
+clean: ## Remove everything that make has made
+	rm -rf .venv .build build dist .mypy_cache .ruff_cache .pytest_cache
+	find src tests tools demo -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready: pyproject.toml tools/setup.sh
+	@bash tools/setup.sh venv
+
+.build/demo-venv/.ready: tools/setup.sh
+	@bash tools/setup.sh demo

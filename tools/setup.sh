@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Gets a fresh machine ready; called by make. Asks nothing, works without a terminal and without a HOME.
+#   setup.sh venv      .venv with the project and what develops it (finds a Python, adds python3-venv as root)
+#   setup.sh demo      .build/demo-venv with the official MCP Python SDK (its console script is called mcp too)
+#   setup.sh tests     checks the programs that the tests compile and run with (adds them as root)
+#   setup.sh install   installs the command for this user below PREFIX (default ~/.local)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore DEBIAN_FRONTEND=noninteractive
+[[ -n "${HOME:-}" ]] || export HOME="$PWD/.build/home"
+mkdir -p .build
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "setup: $1"; shift; for line in "$@"; do say "       $line"; done; exit 1; }
+on_linux() { [[ "$(uname -s)" == Linux ]]; }
+
+# Runs a command quietly; shows what it said only when it failed.
+quietly() {
+    local log=.build/setup.log
+    "$@" >"$log" 2>&1 </dev/null || { tail -n 20 "$log" >&2; return 1; }
+}
+
+# have_packages WHY PACKAGE...: installs Debian packages as root; anybody else is told the command.
+have_packages() {
+    local why=$1; shift
+    command -v apt-get >/dev/null || fail "missing: $* ($why)" "Those are Debian's names; install what your system calls them."
+    ((EUID == 0)) || fail "missing: $* ($why)" "Run this once, then the same make command again:" "sudo apt-get install -y $*"
+    say "Installing $* ($why) ..."
+    quietly apt-get install -y --no-install-recommends "$@" && return
+    quietly apt-get update && quietly apt-get install -y --no-install-recommends "$@" \
+        || fail "apt-get could not install: $*" "The reason is above and in .build/setup.log."
+}
+
+# Prints the real interpreter behind $1 when it is CPython 3.11 or later and can import the other arguments.
+# (A pyenv shim may exist for a version that is not chosen: it fails here and is passed over.)
+real_python() {
+    local code='import sys, importlib
+assert sys.version_info >= (3, 11) and sys.implementation.name == "cpython"
+[importlib.import_module(name) for name in sys.argv[1:]]
+print(sys.executable)'
+    "$1" -I -c "$code" "${@:2}" 2>/dev/null </dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-python3.14}" python3.1{4,3,2,1} python3 python \
+        "$HOME"/.pyenv/versions/3.1[1-9]*/bin/python {/usr,/usr/local,/opt/homebrew}/bin/python3{,.14,.13,.12,.11}; do
+        real_python "$candidate" "$@" && return
+    done
+    return 1
+}
+
+# make_venv FOLDER: an environment with pip, kept when it already works.
+make_venv() {
+    real_python "$1/bin/python" pip >/dev/null && return
+    local python
+    if ! python=$(find_python venv ensurepip); then
+        python=$(find_python) || { have_packages "Python 3.11 or later" python3 python3-venv; python=$(find_python) \
+            || fail "no Python 3.11 or later" "The newest here is $(python3 --version 2>&1 || true); install a later one, or name it: make PYTHON=/path ..."; }
+        # Debian ships Python without ensurepip; pip alone can bring virtualenv without touching the system.
+        if ((EUID != 0)) && real_python "$python" pip >/dev/null; then
+            quietly "$python" -m pip install --target .build/virtualenv virtualenv
+            PYTHONPATH=.build/virtualenv quietly "$python" -m virtualenv --clear "$1"
+            return
+        fi
+        have_packages "to make virtual environments" "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+    fi
+    quietly "$python" -m venv --clear "$1" || fail "$python could not make $1" "The reason is above."
+}
+
+setup_venv() {
+    make_venv .venv
+    if on_linux && ! .venv/bin/python -c 'import ctypes; ctypes.CDLL("libseccomp.so.2")' 2>/dev/null; then
+        have_packages "the sandbox compiles its system call filter with it" libseccomp2
+    fi
+    say "Installing the project into .venv ..."
+    # Dependency groups need pip 25.1 (PEP 735).
+    quietly .venv/bin/python -m pip install --upgrade 'pip>=25.1'
+    quietly .venv/bin/python -m pip install --editable . --group dev
+    touch .venv/.ready
+}
+
+setup_demo() {
+    say "Installing a real MCP client, the official Python SDK, into .build/demo-venv ..."
+    make_venv .build/demo-venv
+    quietly .build/demo-venv/bin/python -m pip install 'mcp>=2,<3'
+    touch .build/demo-venv/.ready
+}
+
+setup_tests() {
+    local missing=()
+    command -v gcc >/dev/null || missing+=(gcc)
+    on_linux && ! [[ -e /usr/include/stdio.h ]] && missing+=(libc6-dev)
+    command -v node >/dev/null || missing+=(nodejs)
+    command -v npm >/dev/null || missing+=(npm)
+    # No test is skipped for a missing program: a skip could hide a control that does not hold.
+    ((${#missing[@]} == 0)) || have_packages "the tests compile attacks and run real servers" "${missing[@]}"
+}
+
+setup_install() {
+    local prefix=${PREFIX:-$HOME/.local}
+    make_venv "$prefix/share/mcp-client"
+    quietly "$prefix/share/mcp-client/bin/python" -m pip install --upgrade .
+    mkdir -p "$prefix/bin"
+    ln -sf "$prefix/share/mcp-client/bin/mcp-client" "$prefix/bin/mcp-client"
+    say "Installed $prefix/bin/mcp-client"
+    if [[ ! -e "$prefix/bin/mcp" || "$(readlink "$prefix/bin/mcp")" == "$prefix/share/mcp-client/"* ]]; then
+        ln -sf "$prefix/share/mcp-client/bin/mcp" "$prefix/bin/mcp"
+        say "Installed $prefix/bin/mcp"
+    else
+        say "Left $prefix/bin/mcp alone: it belongs to another program. Use mcp-client."
+    fi
+}
+
+case "${1:-}" in
+    venv | demo | tests | install) "setup_$1" ;;
+    *) fail "usage: tools/setup.sh venv|demo|tests|install" ;;
+esac
