@@ -50,13 +50,23 @@ find_python() {
     return 1
 }
 
+# The newest suitable Python that apt knows (Ubuntu 22.04 has 3.11 beside its 3.10).
+packaged_python() {
+    local version
+    for version in 3.14 3.13 3.12 3.11; do
+        apt-cache show "python$version-venv" >/dev/null 2>&1 && echo "python$version python$version-venv" && return
+    done
+    echo python3 python3-venv
+}
+
 # make_venv FOLDER: an environment with pip, kept when it already works.
 make_venv() {
     real_python "$1/bin/python" pip >/dev/null && return
     local python
     if ! python=$(find_python venv ensurepip); then
-        python=$(find_python) || { have_packages "Python 3.11 or later" python3 python3-venv; python=$(find_python) \
-            || fail "no Python 3.11 or later" "The newest here is $(python3 --version 2>&1 || true); install a later one, or name it: make PYTHON=/path ..."; }
+        # shellcheck disable=SC2046 # two words, two packages
+        python=$(find_python) || { have_packages "no Python 3.11 or later" $(packaged_python); python=$(find_python) \
+            || fail "no Python 3.11 or later" "Install one, or name it: make PYTHON=/path/to/python3 ..."; }
         # Debian ships Python without ensurepip; pip alone can bring virtualenv without touching the system.
         if ((EUID != 0)) && real_python "$python" pip >/dev/null; then
             quietly "$python" -m pip install --target .build/virtualenv virtualenv
