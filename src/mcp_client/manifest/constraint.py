@@ -1,0 +1,59 @@
+"""Version constraints on host runtimes, such as ``>=3.11,<3.12``."""
+
+import re
+
+from mcp_client.errors import MCPError, printable
+
+_CLAUSE = re.compile(r"(>=|<=|==|!=|~=|>|<)\s*([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})(\.\*)?")
+_MAX_LENGTH = 200
+
+Version = tuple[int, ...]
+
+
+def matches(version: Version, expression: str) -> bool:
+    """Whether ``version`` (``(3, 11, 7)``) fits every clause of ``expression``.
+
+    Clauses are joined with commas; ``==`` and ``!=`` may end in ``.*``, and ``~=3.11`` is ``>=3.11,==3.*``
+    (Python's version specifiers, releases only). Raises ``manifest-invalid`` for anything else.
+    """
+    # A list, not a generator: a clause that cannot be read is an error even when an earlier one failed.
+    return all([_fits(version, *_parse(clause, expression)) for clause in expression.split(",")])
+
+
+def _parse(clause: str, expression: str) -> tuple[str, Version, bool]:
+    match = _CLAUSE.fullmatch(clause.strip()) if len(expression) <= _MAX_LENGTH else None
+    if match is None:
+        raise _invalid(expression)
+    operator, bound, wildcard = match[1], tuple(int(part) for part in match[2].split(".")), bool(match[3])
+    if (wildcard and operator not in ("==", "!=")) or (operator == "~=" and len(bound) == 1):
+        raise _invalid(expression)
+    return operator, bound, wildcard
+
+
+def _fits(version: Version, operator: str, bound: Version, wildcard: bool) -> bool:
+    if wildcard:
+        return (_pad(version, len(bound))[: len(bound)] == bound) == (operator == "==")
+    if operator == "~=":
+        return _fits(version, ">=", bound, False) and _fits(version, "==", bound[:-1], True)
+    width = max(len(version), len(bound))
+    left, right = _pad(version, width), _pad(bound, width)
+    return {
+        ">=": left >= right,
+        "<=": left <= right,
+        "==": left == right,
+        "!=": left != right,
+        ">": left > right,
+        "<": left < right,
+    }[operator]
+
+
+def _pad(version: Version, width: int) -> Version:
+    return version + (0,) * (width - len(version))
+
+
+def _invalid(expression: str) -> MCPError:
+    return MCPError(
+        "manifest-invalid",
+        f"not a version constraint: {printable(expression, 80)!r}",
+        hint="write clauses such as >=3.11,<3.12 with >=, >, <=, <, ==, != or ~=",
+    )

@@ -1,0 +1,106 @@
+"""A manifest, as the rest of the program sees it: checked, complete and immutable by convention.
+
+``to_form`` and ``from_form`` turn it into plain JSON values and back, so that a warm start reads what was
+checked once, without the checker.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+OptionType = Literal["string", "number", "boolean", "file", "directory"]
+Access = Literal["ro", "rw"]
+Transport = Literal["stdio", "http"]
+
+
+class ConfigOption(NamedTuple):
+    """A value the user gives with ``--set``. Only ``string``, ``number`` and ``boolean`` have a default."""
+
+    type: OptionType = "string"
+    multiple: bool = False
+    required: bool = False
+    access: Access = "ro"
+    default: str | tuple[str, ...] | None = None
+    description: str = ""
+
+
+class Entrypoint(NamedTuple):
+    """How to start the server. ``command`` is a bare name (host runtime) or a path below the bundle's root."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = {}
+
+
+class Resources(NamedTuple):
+    """Limits the package asks for; ``None`` where it is silent."""
+
+    cpu_millicores: int | None = None
+    memory_mb: int | None = None
+    max_processes: int | None = None
+    max_fds: int | None = None
+
+
+class HTTPEndpoint(NamedTuple):
+    """Where an HTTP server listens: on ``port``, or on the port it is told in the variable ``port_env``."""
+
+    port: int | None = None
+    port_env: str | None = None
+    path: str = "/mcp"
+    health: str | None = None
+
+
+class Manifest(NamedTuple):
+    """One package at one version. Keys of ``entrypoints`` are platforms as in :mod:`mcp_client.platforms`."""
+
+    name: str
+    version: str
+    description: str
+    author: str
+    license: str
+    entrypoints: Mapping[str, Entrypoint]
+    transport: Transport
+    allowed_env: tuple[str, ...] = ()
+    denied_env: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
+    subprocess: bool = False
+    resources: Resources = Resources()
+    runtime: Mapping[str, str] = {}
+    config: Mapping[str, ConfigOption] = {}
+    data_folder: bool = False
+    required_commands: tuple[str, ...] = ()
+    http: HTTPEndpoint | None = None
+
+
+def to_form(manifest: Manifest) -> dict[str, Any]:
+    """Plain JSON values that :func:`from_form` reads back to an equal manifest."""
+    form = manifest._asdict()
+    form["entrypoints"] = {key: value._asdict() for key, value in manifest.entrypoints.items()}
+    form["resources"] = manifest.resources._asdict()
+    form["config"] = {key: value._asdict() for key, value in manifest.config.items()}
+    form["http"] = manifest.http and manifest.http._asdict()
+    return form
+
+
+def from_form(form: Mapping[str, Any]) -> Manifest:
+    """The manifest of a form that :func:`to_form` made; raises ``KeyError`` or ``TypeError`` for another.
+
+    Nothing is checked again: a form comes from our own cache only.
+    """
+    fields = dict(form)
+    fields["entrypoints"] = {
+        key: Entrypoint(value["command"], tuple(value["args"]), value["env"])
+        for key, value in form["entrypoints"].items()
+    }
+    fields["resources"] = Resources(**form["resources"])
+    fields["config"] = {
+        key: ConfigOption(**{**value, "default": _tuple(value["default"])})
+        for key, value in form["config"].items()
+    }
+    fields["http"] = HTTPEndpoint(**form["http"]) if form["http"] else None
+    for key in ("allowed_env", "denied_env", "network", "required_commands"):
+        fields[key] = tuple(form[key])
+    return Manifest(**fields)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
