@@ -1,0 +1,127 @@
+"""The records of the audit log, from plain values.
+
+Each run has one ``start`` and one ``end``, or one ``refused`` (a decision of ours) or ``error``, with the
+same run id. Records name variables but never hold their values, and every text is redacted and bounded.
+"""
+
+import os
+import pwd
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mcp_client.audit.redact import redact, redact_args, redact_url
+
+VERSION = 1
+_MAX_DEPTH = 6
+_MAX_ITEMS = 1000
+
+Record = dict[str, Any]
+
+
+def new_run_id() -> str:
+    """128 random bits in hexadecimal; no two runs share one."""
+    return os.urandom(16).hex()
+
+
+def start(
+    run_id: str,
+    *,
+    package: str,
+    reference: str,
+    manifest_digest: str,
+    bundle_digest: str,
+    registry: str,
+    command: str,
+    args: Sequence[str],
+    transport: str,
+    policy: Mapping[str, Any],
+    enforcement: Mapping[str, str],
+    environment: Sequence[str],
+    degraded: bool = False,
+) -> Record:
+    """A server is about to run. ``enforcement`` maps controls to states; ``environment`` holds names only."""
+    return {
+        **_head("start", run_id),
+        "package": package,
+        "reference": reference,
+        "manifest_digest": manifest_digest,
+        "bundle_digest": bundle_digest,
+        "registry": redact_url(registry),
+        "entrypoint": {"command": redact(command), "args": redact_args(args)},
+        "transport": transport,
+        "policy": _clean(policy),
+        "enforcement": dict(enforcement),
+        "degraded": degraded,
+        "environment": sorted({name.partition("=")[0] for name in environment}),
+    }
+
+
+def end(
+    run_id: str,
+    *,
+    outcome: str,
+    exit_code: int | None = None,
+    signal: int | None = None,
+    reason: str | None = None,
+    duration: float,
+    cpu: float | None = None,
+    peak_memory: int | None = None,
+    network: Mapping[str, Any] | None = None,
+) -> Record:
+    """A server has ended. ``outcome`` is exit, signal, timeout or oom; seconds and bytes, ``None`` if unknown."""
+    return {
+        **_head("end", run_id),
+        "outcome": outcome,
+        "exit_code": exit_code,
+        "signal": signal,
+        "reason": None if reason is None else redact(reason),
+        "duration_seconds": round(duration, 3),
+        "cpu_seconds": None if cpu is None else round(cpu, 3),
+        "peak_memory_bytes": peak_memory,
+        "network": _clean(network or {}),
+    }
+
+
+def refused(run_id: str, *, reference: str, code: str, message: str) -> Record:
+    """A run that was not allowed to start: integrity, policy, sandbox. ``code`` is the error's."""
+    return _failure("refused", run_id, reference, code, message)
+
+
+def error(run_id: str, *, reference: str, code: str, message: str) -> Record:
+    """A run that failed for a reason that is no decision: registry, cache, the launcher itself."""
+    return _failure("error", run_id, reference, code, message)
+
+
+def _failure(event: str, run_id: str, reference: str, code: str, message: str) -> Record:
+    return {**_head(event, run_id), "reference": redact(reference), "code": code, "message": redact(message)}
+
+
+def _head(event: str, run_id: str) -> Record:
+    now = time.time_ns()
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
+    uid = os.getuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    return {
+        "v": VERSION,
+        "time": f"{seconds}.{now // 1_000_000 % 1000:03d}Z",
+        "event": event,
+        "run_id": run_id,
+        "user": user,
+        "uid": uid,
+        "pid": os.getpid(),
+    }
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    """JSON values only, texts redacted, lists and nesting bounded."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth < _MAX_DEPTH and isinstance(value, Mapping):
+        return {redact(str(key)): _clean(item, depth + 1) for key, item in list(value.items())[:_MAX_ITEMS]}
+    if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+        return [_clean(item, depth + 1) for item in list(value)[:_MAX_ITEMS]]
+    return redact(str(value))
