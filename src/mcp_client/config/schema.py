@@ -114,7 +114,7 @@ class Audit(Section):
 
     file: Path = ""
     max_size: Size = 0
-    keep: Annotated[int, Field(ge=0, le=1000)] = 0
+    keep: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
 class Log(Section):
