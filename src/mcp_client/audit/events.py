@@ -69,7 +69,7 @@ def end(
     peak_memory: int | None = None,
     network: Mapping[str, Any] | None = None,
 ) -> Record:
-    """A server has ended. ``outcome`` is exit, signal, timeout or oom; seconds and bytes, ``None`` if unknown."""
+    """A server has ended: ``outcome`` is exit, signal, timeout or oom; seconds, bytes; ``None``: unknown."""
     return {
         **_head("end", run_id),
         "outcome": outcome,

@@ -25,6 +25,7 @@ from mcp_client.errors import MCPError, printable
 _LOCK_SECONDS = 10.0
 _BLOCK = 8192
 _MAX_PROBLEMS = 100
+_MODE = 0o600
 _LINK = len(',"prev":"sha256:') + 64 + len('"}\n')
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -85,7 +86,7 @@ class AuditLog:
         """The log, open and locked, with room for ``size`` more bytes before it must be rotated."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
-            fd = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT | _FLAGS, 0o600)
+            fd = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT | _FLAGS, _MODE)
             try:
                 found = os.fstat(fd)
                 if not stat.S_ISREG(found.st_mode):
@@ -97,7 +98,7 @@ class AuditLog:
                 if found.st_size and found.st_size + size > self._max_size:
                     self._rotate()
                     continue
-                if stat.S_IMODE(found.st_mode) != 0o600 and found.st_uid == os.geteuid():
+                if stat.S_IMODE(found.st_mode) != _MODE and found.st_uid == os.geteuid():
                     os.fchmod(fd, 0o600)
                 yield fd
                 return
@@ -123,7 +124,7 @@ class AuditLog:
                 os.close(fd)
 
     def _rotate(self) -> None:
-        """Under the lock. From the oldest on, so that being killed in between only leaves a gap in the numbers."""
+        """Under the lock, the oldest first: being killed in between only leaves a gap in the numbers."""
         for number in range(self._keep, 0, -1):
             older = f"{self._file}.{number}"
             newer = f"{self._file}.{number - 1}" if number > 1 else self._file
@@ -158,7 +159,7 @@ class AuditLog:
         try:
             written = os.write(fd, data)
             if written != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - one clean-up for both
         except OSError:
             # Half a record is none; the lock is ours, so nobody has written after it.
             os.ftruncate(fd, size)

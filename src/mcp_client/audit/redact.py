@@ -28,25 +28,23 @@ _TELLING = (
     ),
     *("authorization", "cookie", "jwt", "bearer", "connectionstring", "signature"),
 )
-_TELLING_ALONE = frozenset(
-    ("auth", "pass", "pwd", "key", "sig", "pin", "pat", "dsn", "session", "sessionid", "code")
-)
+_TELLING_ALONE = frozenset(("auth", "key", "pass", "pat", "pwd", "session", "sessionid", "sig", "dsn"))
+_TELLING_LAST = frozenset(("auth", "key", "pass", "pat", "pwd", "dsn"))
 _FOLD = str.maketrans("", "", "-_. ")
 
+# Every pattern is linear: repeats are bounded, or cannot start again inside what they scanned.
 _SHAPES = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|(?<![A-Za-z0-9])(?:"
-    r"(?:gh[opsur]|github_pat|glpat|xox[a-z]|sk|rk|pk|pypi|npm|hf|dop_v1|shpat|ya29|AIza|whsec)[-_.]?[A-Za-z0-9_-]{16,}"
-    r"|(?:AKIA|ASIA)[0-9A-Z]{16}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?)"
+    r"|(?<![A-Za-z0-9])(?:gh[opsur]_|github_pat_|glpat-|xox[a-z]-|[prs]k[-_]|pypi-|npm_|hf_|dop_v1_|shpat_"
+    r"|whsec_|ya29\.|AIza)[A-Za-z0-9_-]{16,}"
+    r"|(?<![A-Za-z0-9])A[KS]IA[0-9A-Z]{16}"
+    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"
     r"|(?<=[Bb]earer )[^\s\"',]+|(?<=[Bb]asic )[A-Za-z0-9+/=_-]{8,}",
     re.DOTALL,
 )
 _USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]*@")
-# Bounded and anchored at the start of a word, so that no text makes it quadratic.
-_PAIR = re.compile(
-    r"(?<![\w.-])([A-Za-z_][\w.-]{0,63})(\"?'?\s{0,4}[=:]\s{0,4})(\"[^\"]*\"?|'[^']*'?|[^\s\"'&,;}]+)"
-)
+_NAME = re.compile(r"(?<![\w.-])-{0,2}([A-Za-z_][\w.-]{0,63})[\\\"']{0,4}\s{0,4}[=:]\s{0,4}")
+_VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s&]+", re.DOTALL)
 _OPTION = re.compile(r"-{0,2}([A-Za-z_][\w.-]{0,63})=")
 
 
@@ -58,12 +56,12 @@ def redact(text: str) -> str:
     if "://" in text:
         text = _USERINFO.sub(f"{REDACTED}@", text)
     if "=" in text or ":" in text:
-        text = _PAIR.sub(_redact_pair, text)
+        text = _redact_values(text)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 
 
 def redact_args(args: Sequence[str]) -> list[str]:
-    """Arguments without secrets: ``--token VALUE`` and ``TOKEN=VALUE`` too. At most 200, then their number."""
+    """Arguments without secrets, ``--token VALUE`` and ``TOKEN=VALUE`` too; at most 200, then their number."""
     result: list[str] = []
     after_secret = False
     for arg in args[:_MAX_ARGS]:
@@ -90,16 +88,18 @@ def is_telling(name: str) -> bool:
     folded = name.lower().translate(_FOLD)
     if folded in _TELLING_ALONE or any(word in folded for word in _TELLING):
         return True
-    last = re.split(r"[-_.]", name.lower())[-1]
-    return last in ("key", "pwd", "pass", "auth", "pat", "dsn")
+    return re.split(r"[-_.]", name.lower())[-1] in _TELLING_LAST
 
 
-def _redact_pair(match: re.Match[str]) -> str:
-    name, between, value = match[1], match[2], match[3]
-    if not is_telling(name) or value.startswith((REDACTED, f'"{REDACTED}', f"'{REDACTED}")):
-        return match[0]
-    # `scheme://` is no pair: nothing named `https` holds a secret, but `token://` is not one either.
-    if value.startswith("//"):
-        return match[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    return f"{name}{between}{quote}{REDACTED}{quote}"
+def _redact_values(text: str) -> str:
+    shown: list[str] = []
+    done = 0
+    for name in iter(lambda: _NAME.search(text, done), None):
+        shown.append(text[done : name.end()])
+        done = name.end()
+        # `token://` is a URL, not a pair.
+        if is_telling(name[1]) and not text.startswith("//", done) and (value := _VALUE.match(text, done)):
+            quote = value[0][0] if value[0][0] in "\"'" else ""
+            shown.append(f"{quote}{REDACTED}{quote}")
+            done = value.end()
+    return "".join(shown) + text[done:]

@@ -108,6 +108,6 @@ class _Walk:
         if construct is None:
             raise DocumentError("a YAML tag that is not for configuration", line, path)
         try:
-            return construct(node)
+            return construct(node)  # type: ignore[no-untyped-call]
         except (ValueError, KeyError):
             raise DocumentError("a value that does not fit its YAML tag", line, path) from None

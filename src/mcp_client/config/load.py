@@ -24,7 +24,6 @@ from mcp_client.errors import MCPError, printable
 POLICY_FILE = "/etc/mcp/policy.yaml"
 _FLAGS = {"registry": "--registry", "timeout": "--timeout", "log_level": "--log-level"}
 _VARIABLES = {"registry": "MCP_REGISTRY_URL", "timeout": "MCP_TIMEOUT", "log_level": "MCP_LOG_LEVEL"}
-_CAPS = ("max_memory", "max_cpu", "max_processes", "max_fds")
 
 T = TypeVar("T")
 
@@ -68,7 +67,7 @@ def _read_files(home: str, config_file: str, policy_file: str, *, required: bool
     known = memo.read(memo_file, identity)
     if known is not None:
         return known
-    from mcp_client.config.file import read_config, read_policy
+    from mcp_client.config.file import read_config, read_policy  # noqa: PLC0415 - yaml and pydantic
 
     config = read_config(config_file) if config_id else None
     policy = read_policy(policy_file) if policy_id else None
@@ -142,15 +141,20 @@ def _narrow(settings: Settings, policy: Mapping[str, Any]) -> Settings:
     """The operator's file takes away, never gives: denials add up, caps take the minimum."""
     operator, caps = _policy(policy), policy.get("executor", {})
     mine, executor = settings.policy, settings.executor
-    lowered = {}
-    for name in _CAPS:
-        limits = [limit for limit in (getattr(executor, name), caps.get(name)) if limit is not None]
-        lowered[name] = min(limits, default=None)
     deny = tuple(dict.fromkeys(operator.environment_deny + mine.environment_deny))
     return settings._replace(
         policy=PolicySettings(environment_deny=deny, subprocess=mine.subprocess and operator.subprocess),
-        executor=executor._replace(**lowered),
+        executor=executor._replace(
+            max_memory=_lower(executor.max_memory, caps.get("max_memory")),
+            max_cpu=_lower(executor.max_cpu, caps.get("max_cpu")),
+            max_processes=_lower(executor.max_processes, caps.get("max_processes")),
+            max_fds=_lower(executor.max_fds, caps.get("max_fds")),
+        ),
     )
+
+
+def _lower(mine: int | None, cap: int | None) -> int | None:
+    return cap if mine is None else mine if cap is None else min(mine, cap)
 
 
 def _absolute(path: str, user: str) -> str:

@@ -23,7 +23,7 @@ Identity = list[int]
 
 
 def identify(path: str) -> Identity | None:
-    """Numbers that change whenever the file does; ``None`` when there is none. Raises ``config-unreadable``."""
+    """Numbers that change when the file does, ``None`` without one; raises ``config-unreadable``."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,10 +1,11 @@
 """Durations and sizes as people write them."""
 
 import re
+from itertools import pairwise
 
 _DURATION_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 # As GNU coreutils read them: a bare letter and KiB are powers of 1024, KB is a power of 1000.
-_SIZE_UNITS = {
+_SIZE_UNITS: dict[str, int] = {
     "": 1,
     "b": 1,
     **{letter: 1024**power for power, letter in enumerate("kmgt", 1)},
@@ -26,7 +27,7 @@ def parse_duration(value: str | float) -> float:
     if isinstance(value, str):
         seconds = _sum_of_parts(value.strip().lower())
     elif isinstance(value, bool):
-        raise ValueError(f"expected {_DURATION_FORM}")
+        raise ValueError(f"expected {_DURATION_FORM}")  # noqa: TRY004 - pydantic collects ValueError only
     else:
         seconds = float(value)
     if not 0 < seconds <= _MAX_DURATION:
@@ -41,7 +42,7 @@ def _sum_of_parts(text: str) -> float:
         raise ValueError(f"expected {_DURATION_FORM}")
     parts = re.findall(rf"({_NUMBER})(ms|[dhms])", text)
     units = [_DURATION_UNITS[unit] for _, unit in parts]
-    if any(later >= earlier for earlier, later in zip(units, units[1:], strict=False)):
+    if any(later >= earlier for earlier, later in pairwise(units)):
         raise ValueError(f"expected {_DURATION_FORM}, larger units first and each once")
     return sum(float(number) * unit for (number, _), unit in zip(parts, units, strict=True))
 
@@ -83,10 +84,10 @@ def format_size(size: int) -> str:
     amount = float(size)
     if amount < 1000:  # noqa: PLR2004
         return f"{size}B"
+    units = iter(("kB", "MB", "GB", "TB", "PB", "EB"))
     unit = ""
-    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):
+    while amount >= 999.5:  # noqa: PLR2004 - would round to 1000
         amount /= 1000
-        if amount < 999.5:  # noqa: PLR2004 - would round to 1000
-            break
+        unit = next(units)
     digits = 2 if amount < 9.995 else 1 if amount < 99.95 else 0  # noqa: PLR2004
     return f"{amount:.{digits}f}{unit}"

@@ -16,8 +16,9 @@ def matches(version: Version, expression: str) -> bool:
     Clauses are joined with commas; ``==`` and ``!=`` may end in ``.*``, and ``~=3.11`` is ``>=3.11,==3.*``
     (Python's version specifiers, releases only). Raises ``manifest-invalid`` for anything else.
     """
-    # A list, not a generator: a clause that cannot be read is an error even when an earlier one failed.
-    return all([_fits(version, *_parse(clause, expression)) for clause in expression.split(",")])
+    # Read all before judging: a clause that cannot be read is an error even when an earlier one fails.
+    clauses = [_parse(clause, expression) for clause in expression.split(",")]
+    return all(_fits(version, *clause) for clause in clauses)
 
 
 def _parse(clause: str, expression: str) -> tuple[str, Version, bool]:

@@ -1,4 +1,4 @@
-"""Variables in an entrypoint: ``${bundle}``, ``${data}`` and ``${config.NAME}``; ``$${`` is a plain ``${``."""
+"""Variables in an entrypoint: ``${bundle}``, ``${data}``, ``${config.NAME}``; ``$${`` is a plain ``${``."""
 
 import re
 from collections.abc import Mapping

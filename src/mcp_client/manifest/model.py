@@ -24,7 +24,7 @@ class ConfigOption(NamedTuple):
 
 
 class Entrypoint(NamedTuple):
-    """How to start the server. ``command`` is a bare name (host runtime) or a path below the bundle's root."""
+    """How to start the server. ``command`` is a host runtime's bare name or a path below the bundle."""
 
     command: str
     args: tuple[str, ...] = ()

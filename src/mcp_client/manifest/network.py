@@ -6,14 +6,14 @@ import re
 _FORM = "host, *.host, IP address or CIDR, each with or without :port ([v6]:port)"
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
-# A last label of digits, or 0x and hex digits, is an IPv4 address to resolvers (WHATWG URL, "ends in a number").
+# To resolvers a last label of digits, or 0x and hex digits, makes an IPv4 address (WHATWG URL, section 3.5).
 _NUMERIC_END = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
 _MAX_HOST = 253
 _MAX_PORT = 65_535
 
 
 def normal_entry(text: str) -> str:
-    """``text`` in its one spelling (lower case, compressed addresses); ``ValueError`` says what was expected."""
+    """``text`` in one spelling (lower case, compressed addresses); ``ValueError`` says what was expected."""
     lowered = text.lower()
     if lowered.startswith("["):
         address, bracket, rest = lowered[1:].partition("]")

@@ -11,6 +11,8 @@ Value = str | tuple[str, ...]
 
 # One string of argv or environ is at most 32 pages, its NUL included (execve(2), MAX_ARG_STRLEN).
 MAX_STRING = 131_071
+# Surrogates but those of surrogateescape (PEP 383) name no bytes at all.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
 _MAX_VALUES = 1000
 _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 _BOOLEANS = {"true": "true", "yes": "true", "1": "true", "false": "false", "no": "false", "0": "false"}
@@ -55,7 +57,7 @@ def check_options(manifest: Manifest, given: Sequence[tuple[str, str]]) -> Mappi
 
 
 def _check(name: str, option: ConfigOption, text: str) -> str:
-    if len(os.fsencode(text)) > MAX_STRING or any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+    if CONTROL.search(text) or len(os.fsencode(text)) > MAX_STRING:
         raise _invalid(name, "a value is at most 128 KB, without control characters", None)
     if option.type == "number" and not _NUMBER.fullmatch(text):
         raise _invalid(name, f"expected a number, got {printable(text, 80)!r}", None)

@@ -25,6 +25,11 @@ _EXPECTED = {
     "list_type": "a list",
     "dict_type": "an object",
     "model_type": "an object",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "string_too_long": "at most {max_length} characters",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
     "string_pattern_mismatch": "a plain name, as docs/OVERVIEW.md describes it",
 }
 
@@ -82,7 +87,7 @@ def _problems(error: ValidationError) -> list[str]:
         elif kind == "literal_error":
             expected = f"expected {context['expected']}"
         elif kind in _EXPECTED:
-            expected = f"expected {_EXPECTED[kind]}"
+            expected = f"expected {_EXPECTED[kind]}".format(**context)
         else:
             message = problem["msg"].removeprefix("Input should be ")
             expected = f"expected {message[0].lower()}{message[1:]}"

@@ -5,7 +5,7 @@ are ignored, since a later version of the format may have more. Every list and s
 """
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,20 +22,28 @@ from mcp_client import platforms
 from mcp_client.errors import MCPError
 from mcp_client.manifest import constraint, expand, network
 from mcp_client.manifest.model import Access, OptionType, Transport
-from mcp_client.manifest.options import MAX_STRING
+from mcp_client.manifest.options import CONTROL, MAX_STRING
 from mcp_client.reference import parse_reference
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MAX_ARGV = 1_000_000
 _MAX_VALUES = 1000
 _PLATFORM = re.compile(r"([a-z0-9]{1,20})-([A-Za-z0-9_]{1,20})")
 _COMMAND = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
+def _unicode(text: str) -> str:
+    r"""JSON can spell half a surrogate pair (``"\ud800"``), which nothing can print or store."""
+    if not text.isascii() and _SURROGATE.search(text):
+        raise ValueError("expected Unicode text")
+    return text
+
+
 def _plain(text: str) -> str:
-    """No control characters: they have no place in argv, a variable or a file name, and NUL ends a C string."""
-    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in text):
+    """No control characters: they have no place in argv or a variable, and NUL ends a C string."""
+    if CONTROL.search(text):
         raise ValueError("expected text without control characters")
-    if len(text.encode()) > MAX_STRING:
+    if len(_unicode(text).encode()) > MAX_STRING:
         raise ValueError(f"expected at most {MAX_STRING} bytes")
     return text
 
@@ -124,7 +132,7 @@ def _platform_keys(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(_plain)]
-Words = Annotated[str, StringConstraints(max_length=10_000)]
+Words = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_unicode)]
 Argument = Annotated[Text, AfterValidator(_with_variables)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
 VariablePattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_*?\[\]!-]{1,256}$")]
