@@ -1,0 +1,122 @@
+"""From a reference to a verified, unpacked package: out of the cache, or from the registry by way of it."""
+
+from typing import TYPE_CHECKING
+
+from mcp_client.app import App
+from mcp_client.cache.store import CachedPackage
+from mcp_client.errors import MCPError, printable
+from mcp_client.executor.client import ClientWatch
+from mcp_client.reference import PackageReference
+from mcp_client.resolution import Resolution
+
+if TYPE_CHECKING:
+    from mcp_client.manifest.model import Manifest
+
+
+def acquire(
+    app: App, reference: PackageReference, *, refresh: bool = False, offline: bool = False
+) -> CachedPackage:
+    """The package, ready to run.
+
+    A cached package costs one look-up and no network; with ``refresh`` the registry is asked all the same.
+    Raises MCPError with the code of whatever was wrong.
+    """
+    if not refresh:
+        package = app.cache.find(reference, app.registry_url)
+        if package is not None:
+            _check_status(package.resolution)
+            return package
+    if offline:
+        raise MCPError(
+            "offline-missing",
+            f"{reference} is not in the cache, and --offline forbids the network",
+            hint=f"fetch it while online: mcp pull {reference}",
+        )
+    with ClientWatch():
+        return _fetch(app, reference)
+
+
+def describe(
+    app: App, reference: PackageReference, *, offline: bool = False
+) -> "tuple[Resolution, Manifest, bool]":
+    """Resolution and manifest without the bundle, and whether the package is in the cache."""
+    from mcp_client.manifest.model import from_form
+
+    package = app.cache.find(reference, app.registry_url)
+    if package is not None:
+        return package.resolution, from_form(package.manifest_form), True
+    if offline:
+        raise MCPError("offline-missing", f"{reference} is not in the cache", hint="leave out --offline")
+    resolution = app.registry.resolve(reference)
+    return resolution, _manifest(app, resolution), False
+
+
+def _fetch(app: App, reference: PackageReference) -> CachedPackage:
+    resolution = app.registry.resolve(reference)
+    _check_status(resolution)
+    _check_unmoved(app, resolution)
+    manifest = _manifest(app, resolution)
+    limits = app.settings.registry
+    bundle = resolution.bundle
+    app.cache.add("bundle", bundle, lambda: app.registry.fetch(bundle, limits.max_bundle), limits.max_bundle)
+    tree = app.cache.unpack(bundle.digest)
+    form = _to_form(manifest)
+    app.cache.record(resolution, form)
+    app.cache.evict()
+    return CachedPackage(resolution, form, tree)
+
+
+def _manifest(app: App, resolution: Resolution) -> "Manifest":
+    from mcp_client.manifest.parse import parse_manifest
+
+    limit = app.settings.registry.max_manifest
+    descriptor = resolution.manifest
+    path = app.cache.add("manifest", descriptor, lambda: app.registry.fetch(descriptor, limit), limit)
+    with open(path, "rb") as file:
+        manifest = parse_manifest(file.read())
+    _check_identity(resolution, manifest)
+    return manifest
+
+
+def _to_form(manifest: "Manifest") -> dict[str, object]:
+    from mcp_client.manifest.model import to_form
+
+    return to_form(manifest)
+
+
+def _check_status(resolution: Resolution) -> None:
+    if resolution.status in {"revoked", "quarantined"}:
+        raise MCPError(
+            "package-revoked",
+            f"{resolution.reference} is {resolution.status} by its registry",
+            hint="use another version; the package's author knows why",
+        )
+
+
+def _check_unmoved(app: App, resolution: Resolution) -> None:
+    """An immutable reference that means something else today was tampered with, or its registry was."""
+    known = app.cache.pinned(resolution.reference, app.registry_url)
+    if known is None:
+        return
+    for kind, before, now in (
+        ("manifest", known.manifest.digest, resolution.manifest.digest),
+        ("bundle", known.bundle.digest, resolution.bundle.digest),
+    ):
+        if before != now:
+            raise MCPError(
+                "version-moved",
+                f"{resolution.reference} used to be another {kind}: {before}, and now is {now}",
+                hint="do not run it; ask the registry's owner what happened",
+                details={"before": str(before), "now": str(now)},
+            )
+
+
+def _check_identity(resolution: Resolution, manifest: "Manifest") -> None:
+    reference = resolution.reference
+    versions = [reference.selector] if reference.kind == "version" else []
+    if manifest.name != reference.package or (versions and manifest.version != reference.selector):
+        raise MCPError(
+            "manifest-mismatch",
+            f"asked for {reference}, and the manifest is of {printable(manifest.name)}@{printable(manifest.version)}",
+            hint="the registry serves the wrong package; nothing was run",
+        )

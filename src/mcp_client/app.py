@@ -1,0 +1,93 @@
+"""The composition root: builds each part when it is first asked for, and once."""
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mcp_client.config.load import load_settings
+from mcp_client.config.settings import Settings
+
+if TYPE_CHECKING:
+    from mcp_client.audit.log import AuditLog
+    from mcp_client.cache.store import Cache
+    from mcp_client.logs import Log
+    from mcp_client.registry.client import RegistryClient
+    from mcp_client.registry.credentials import Credentials
+    from mcp_client.sandbox.backend import Backend
+
+EMBEDDED_REGISTRY = "embedded"
+
+
+class App:
+    """The program's parts. A warm run touches only some of them, and imports nothing for the rest."""
+
+    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
+        """``overrides`` are command line flags: config, log_level, registry, timeout."""
+        self._overrides = dict(overrides or {})
+
+    def with_overrides(self, overrides: Mapping[str, str | None]) -> "App":
+        """A copy with further flags; those that were not given (None) change nothing."""
+        return App(
+            {**self._overrides, **{key: value for key, value in overrides.items() if value is not None}}
+        )
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Flags over environment over file over defaults. Raises ``config-*``."""
+        return load_settings(self._overrides, os.environ)
+
+    @property
+    def registry_url(self) -> str:
+        """The configured registry, or the one that comes with the program."""
+        return self.settings.registry.url or EMBEDDED_REGISTRY
+
+    @cached_property
+    def log(self) -> "Log":
+        """What we say on standard error."""
+        from mcp_client.logs import Log
+
+        return Log(self.settings.log.level, self.settings.log.format)
+
+    @cached_property
+    def cache(self) -> "Cache":
+        """Artifacts, trees and resolutions."""
+        from mcp_client.cache.store import Cache
+
+        return Cache(self.settings.cache)
+
+    @cached_property
+    def credentials(self) -> "Credentials":
+        """Tokens by registry origin."""
+        from mcp_client.registry.credentials import Credentials
+
+        return Credentials(os.path.join(self.settings.home, "auth.json"))
+
+    @cached_property
+    def registry(self) -> "RegistryClient":
+        """The registry everything is resolved at."""
+        from mcp_client.registry.client import open_registry
+        from mcp_client.registry.credentials import origin_of
+
+        origin = origin_of(self.registry_url)
+        return open_registry(
+            self.registry_url,
+            settings=self.settings.registry,
+            credentials=self.credentials,
+            dialect=self.cache.dialect(origin),
+            on_dialect=lambda dialect: self.cache.remember_dialect(origin, dialect),
+        )
+
+    @cached_property
+    def audit(self) -> "AuditLog":
+        """The record of every run."""
+        from mcp_client.audit.log import AuditLog
+
+        return AuditLog(self.settings.audit)
+
+    @cached_property
+    def backend(self) -> "Backend":
+        """The sandbox of this platform. Raises ``sandbox-unavailable``."""
+        from mcp_client.sandbox.backend import open_backend
+
+        return open_backend(os.path.join(self.settings.cache.dir, "filters"))

@@ -1,0 +1,97 @@
+"""``mcp run``: the command people put into their MCP client's configuration."""
+
+from collections.abc import Sequence
+
+import click
+
+from mcp_client.app import App
+from mcp_client.cli.reference import REFERENCE
+from mcp_client.errors import MCPError
+from mcp_client.pipeline import RunRequest, plan_run, run_package
+from mcp_client.reference import PackageReference
+
+
+def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
+    options = []
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise MCPError("option-invalid", f"not NAME=VALUE: {text[:100]!r}", hint="write --set NAME=VALUE")
+        options.append((name, value))
+    return options
+
+
+@click.command(
+    short_help="Run an MCP server, verified, sandboxed and audited.",
+    context_settings={"ignore_unknown_options": False},
+)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.argument("arguments", metavar="[-- ARGS]...", nargs=-1, type=click.UNPROCESSED)
+@click.option("--env", "environment", metavar="KEY=VALUE|KEY", multiple=True, help="Give a variable.")
+@click.option("--env-file", "environment_files", metavar="FILE", multiple=True, help="Give those of a file.")
+@click.option(
+    "--mount", "mounts", metavar="HOST:INSIDE[:ro|rw]", multiple=True, help="Show a file or folder."
+)
+@click.option("--set", "options", metavar="NAME=VALUE", multiple=True, help="Set an option of the package.")
+@click.option("--timeout", metavar="TIME", help="Stop the server after this time (30s, 5m, 1h).")
+@click.option("--registry", metavar="URL", help="Resolve at this registry.")
+@click.option("--offline", is_flag=True, help="Use the cache only.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON (with --dry-run).")
+@click.option("-v", "--verbose", is_flag=True, help="Tell on standard error what happens.")
+@click.pass_obj
+def run(
+    app: App,
+    *,
+    reference: PackageReference,
+    arguments: Sequence[str],
+    environment: Sequence[str],
+    environment_files: Sequence[str],
+    mounts: Sequence[str],
+    options: Sequence[str],
+    timeout: str | None,
+    registry: str | None,
+    offline: bool,
+    dry_run: bool,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Run the MCP server REF on standard input and output.
+
+    The server sees its own files, what you grant below, and nothing else: no home folder, no network, no
+    variables but those it asks for by name. Its exit status is passed on; 124 is a timeout, 125 a failure
+    of mcp itself.
+
+    \b
+    Examples:
+      mcp run acme/hello-world@1.2.3
+      mcp run acme/tool@1.0.0 --env API_KEY --timeout 1h
+      mcp run acme/files@2.1.0 --set roots=$HOME/notes
+      mcp run acme/files@2.1.0 --mount ./data:/mnt/data:rw -- --verbose /mnt/data
+      mcp run acme/tool@1.0.0 --dry-run
+    """  # noqa: D301  \b is click's mark for text that must not be wrapped
+    app = app.with_overrides(
+        {"registry": registry, "timeout": timeout, "log_level": "info" if verbose else None}
+    )
+    request = RunRequest(
+        reference=reference,
+        arguments=arguments,
+        environment=environment,
+        environment_files=environment_files,
+        mounts=mounts,
+        options=_parse_options(options),
+        offline=offline,
+    )
+    if dry_run:
+        from mcp_client.cli.plan import print_plan
+
+        print_plan(plan_run(app, request), as_json=as_json)
+        return 0
+    outcome = run_package(app, request)
+    if outcome.kind != "exit":
+        app.log.warning(outcome.describe())
+    else:
+        app.log.info(outcome.describe())
+    return outcome.exit_status
+
+

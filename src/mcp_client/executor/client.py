@@ -1,0 +1,70 @@
+"""Notice that the MCP client went away, without ever reading a byte of its stream."""
+
+import fcntl
+import os
+import select
+import stat
+import struct
+import termios
+from types import TracebackType
+
+HUNG_UP = select.POLLHUP | select.POLLRDHUP | select.POLLERR
+
+
+def can_hang_up(descriptor: int) -> bool:
+    """Whether the other side can close: pipes and sockets. A file or /dev/null has no other side."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
+
+
+def unread_bytes(descriptor: int) -> int:
+    """Bytes the client sent that nobody read yet; 0 when the kernel will not say."""
+    answer = bytearray(4)
+    try:
+        fcntl.ioctl(descriptor, termios.FIONREAD, answer)
+    except OSError:
+        return 0
+    return int(struct.unpack("=i", answer)[0])
+
+
+class ClientWatch:
+    """While a package is being fetched, end this process as soon as the client is gone.
+
+    A client that closed its end but left requests unread (``printf ... | mcp run``) still wants answers, so
+    it does not count as gone. The thread is over before the block is left: a process with threads must not
+    fork.
+    """
+
+    def __init__(self, descriptor: int = 0) -> None:
+        """Watch ``descriptor``, standard input unless a test says otherwise."""
+        self._descriptor = descriptor
+
+    def __enter__(self) -> None:
+        """Begin to watch."""
+        from threading import Thread  # noqa: PLC0415  only a cold start needs it
+
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
+        self._thread = Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop watching."""
+        os.close(self._wake_write)
+        self._thread.join()
+        os.close(self._wake_read)
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        if can_hang_up(self._descriptor):
+            poll.register(self._descriptor, select.POLLRDHUP)
+        ready = dict(poll.poll())
+        hung_up = ready.get(self._descriptor, 0) & HUNG_UP and self._wake_read not in ready
+        if hung_up and unread_bytes(self._descriptor) == 0:
+            # Nobody is left to tell. What was staged in the cache is swept by the next writer.
+            os._exit(0)

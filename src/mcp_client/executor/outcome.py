@@ -1,0 +1,43 @@
+"""How a server ended."""
+
+import signal
+from typing import Literal, NamedTuple
+
+from mcp_client.errors import EXIT_SIGNAL_BASE, EXIT_TIMEOUT
+from mcp_client.sandbox.spec import Usage
+
+
+class Outcome(NamedTuple):
+    """``kind`` says which of ``status`` and ``signal`` counts; ``reason`` is why we ended it, if we did."""
+
+    kind: Literal["exit", "signal", "timeout"]
+    status: int | None
+    signal: int | None
+    reason: str | None
+    seconds: float
+    usage: Usage | None
+
+    @property
+    def exit_status(self) -> int:
+        """What ``mcp run`` exits with: the server's own status wherever it has one."""
+        if self.kind == "timeout":
+            return EXIT_TIMEOUT
+        if self.signal is not None:
+            return EXIT_SIGNAL_BASE + self.signal
+        return self.status or 0
+
+    def describe(self) -> str:
+        """One line for people."""
+        why = f" ({self.reason})" if self.reason else ""
+        if self.kind == "timeout":
+            return f"the server was stopped{why}"
+        if self.signal is not None:
+            return f"the server was ended by {_signal_name(self.signal)}{why}"
+        return f"the server exited with status {self.status}{why}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,142 @@
+"""Stay with a running server: pass signals on, notice the client's end, keep the clock, tell the outcome."""
+
+import os
+import select
+import signal
+import time
+from types import FrameType
+
+from mcp_client.executor.client import HUNG_UP, can_hang_up, unread_bytes
+from mcp_client.executor.outcome import Outcome
+from mcp_client.sandbox.backend import SandboxedProcess
+
+_PASSED_ON = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_DRAIN_SECONDS = 0.05
+_STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
+
+
+class SignalInbox:
+    """Signals as bytes on a pipe, so that none is lost while the server is being built."""
+
+    def __init__(self) -> None:
+        """Take over the signals that are passed on."""
+        self.descriptor, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in _PASSED_ON:
+            signal.signal(number, _noted)
+
+    def read(self) -> bytes:
+        """The numbers of the signals that arrived, one byte each."""
+        try:
+            return os.read(self.descriptor, 64)
+        except BlockingIOError:
+            return b""
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """The wake-up pipe carries the number; this keeps the default action from happening."""
+
+
+class Supervisor:
+    """The loop around one released server. All times are seconds of the monotonic clock."""
+
+    def __init__(
+        self, process: SandboxedProcess, inbox: SignalInbox, *, timeout: float | None, grace: float
+    ) -> None:
+        """``grace`` is what the server gets after end of file, and again after SIGTERM."""
+        self._process = process
+        self._inbox = inbox
+        self._grace = grace
+        self._started = time.monotonic()
+        self._timeout_at = None if timeout is None else self._started + timeout
+        self._drained_check_at: float | None = None
+        self._terminate_at: float | None = None
+        self._kill_at: float | None = None
+        self._reason: str | None = None
+        self._timed_out = False
+
+    def run(self) -> Outcome:
+        """Return when the whole sandbox is gone."""
+        _let_go_of_output()
+        poll = select.poll()
+        poll.register(self._process.pidfd, select.POLLIN)
+        poll.register(self._inbox.descriptor, select.POLLIN)
+        if can_hang_up(_STANDARD_INPUT):
+            poll.register(_STANDARD_INPUT, select.POLLRDHUP)
+        while True:
+            ready = dict(poll.poll(self._milliseconds_to_wait()))
+            if self._process.pidfd in ready:
+                return self._outcome()
+            if self._inbox.descriptor in ready:
+                self._pass_on()
+            if ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
+                poll.unregister(_STANDARD_INPUT)
+                self._drained_check_at = time.monotonic()
+            self._keep_time(time.monotonic())
+
+    def _milliseconds_to_wait(self) -> float | None:
+        times = (self._timeout_at, self._drained_check_at, self._terminate_at, self._kill_at)
+        due = [at for at in times if at is not None]
+        return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
+
+    def _pass_on(self) -> None:
+        for number in self._inbox.read():
+            self._process.signal(number)
+            if number == signal.SIGINT:
+                self._stop_by(signal.SIGTERM, "interrupted")
+            elif number in {signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}:
+                self._stop_by(signal.SIGKILL, f"{signal.Signals(number).name} received")
+
+    def _stop_by(self, number: int, reason: str) -> None:
+        """Give the server its grace before ``number``; an earlier deadline stays."""
+        at = time.monotonic() + self._grace
+        self._reason = self._reason or reason
+        if number == signal.SIGKILL:
+            self._kill_at = min(at, self._kill_at or at)
+        else:
+            self._terminate_at = min(at, self._terminate_at or at)
+
+    def _keep_time(self, now: float) -> None:
+        if self._timeout_at is not None and now >= self._timeout_at:
+            self._timeout_at = None
+            self._timed_out = True
+            self._reason = f"timeout after {now - self._started:.1f} s"
+            self._terminate()
+        if self._drained_check_at is not None and now >= self._drained_check_at:
+            # Requests the server has not read yet are not an end: its grace begins when it can see one.
+            drained = unread_bytes(_STANDARD_INPUT) == 0
+            self._drained_check_at = None if drained else now + _DRAIN_SECONDS
+            if drained:
+                self._stop_by(signal.SIGTERM, "the client closed the connection")
+        if self._terminate_at is not None and now >= self._terminate_at:
+            self._terminate()
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self._process.kill()
+
+    def _terminate(self) -> None:
+        self._terminate_at = None
+        self._process.signal(signal.SIGTERM)
+        self._stop_by(signal.SIGKILL, "")
+
+    def _outcome(self) -> Outcome:
+        ended = self._process.collect()
+        seconds = time.monotonic() - self._started
+        if self._timed_out:
+            return Outcome("timeout", ended.status, ended.signal, self._reason, seconds, ended.usage)
+        kind = "exit" if ended.signal is None else "signal"
+        return Outcome(kind, ended.status, ended.signal, self._reason, seconds, ended.usage)
+
+
+def _let_go_of_output() -> None:
+    """The client must see end of file when the server closes its output: ours may not keep it open."""
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, _STANDARD_OUTPUT)
+    os.close(null)

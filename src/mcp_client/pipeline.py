@@ -1,0 +1,216 @@
+"""The story of ``mcp run``, from a reference to an outcome. Read this file first."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mcp_client import platforms
+from mcp_client.acquire import acquire
+from mcp_client.app import App
+from mcp_client.audit import events
+from mcp_client.cache.store import CachedPackage
+from mcp_client.errors import MCPError, printable
+from mcp_client.executor.outcome import Outcome
+from mcp_client.executor.supervise import SignalInbox, Supervisor
+from mcp_client.manifest.entrypoint import select_entrypoint
+from mcp_client.manifest.expand import expand
+from mcp_client.manifest.model import Entrypoint, Manifest, from_form
+from mcp_client.manifest.options import check_options
+from mcp_client.policy.decide import Grants, decide
+from mcp_client.policy.environment import parse_grant, read_env_file
+from mcp_client.policy.folders import grant_folder, parse_mount
+from mcp_client.policy.model import Folder, Policy
+from mcp_client.reference import PackageReference
+from mcp_client.runtimes.command import resolve_command
+from mcp_client.runtimes.find import Host
+from mcp_client.sandbox.spec import Control, SandboxSpec
+
+# Failures that are nobody's decision: the audit log tells them from refusals.
+_FAULTS = frozenset(
+    {"registry-unavailable", "rate-limited", "cache-unwritable", "disk-full", "internal-error"}
+)
+
+
+class RunRequest(NamedTuple):
+    """What the user asked for on the command line, unparsed but for the reference."""
+
+    reference: PackageReference
+    arguments: Sequence[str] = ()
+    environment: Sequence[str] = ()
+    environment_files: Sequence[str] = ()
+    mounts: Sequence[str] = ()
+    options: Sequence[tuple[str, str]] = ()
+    offline: bool = False
+
+
+class RunPlan(NamedTuple):
+    """Everything that is decided before a process exists."""
+
+    package: CachedPackage
+    manifest: Manifest
+    entrypoint: Entrypoint
+    policy: Policy
+    spec: SandboxSpec
+    controls: tuple[Control, ...]
+
+
+def run_package(app: App, request: RunRequest) -> Outcome:
+    """Resolve, verify, decide, build, record, release, supervise, record.
+
+    Nothing is executed unless every step before it succeeded, the start record included. Raises MCPError.
+    """
+    run_id = events.new_run_id()
+    try:
+        plan = plan_run(app, request)
+        _warn(app, plan)
+        hold = app.cache.hold(plan.package.tree)
+        process = app.backend.launch(plan.spec)
+        inbox = SignalInbox()
+        try:
+            process.await_ready()
+            app.audit.append(_start_record(run_id, plan))
+        except BaseException:
+            process.kill()
+            raise
+        process.release()
+    except MCPError as error:
+        _record_failure(app, run_id, request.reference, error)
+        raise
+    app.cache.touch(plan.package.resolution)
+    executor = app.settings.executor
+    supervisor = Supervisor(process, inbox, timeout=executor.default_timeout, grace=executor.grace)
+    outcome = supervisor.run()
+    _record_end(app, run_id, outcome)
+    os.close(hold)
+    return outcome
+
+
+def plan_run(app: App, request: RunRequest) -> RunPlan:
+    """Everything up to the sandbox's plan: what ``--dry-run`` prints and run_package() carries out."""
+    settings = app.settings
+    backend = app.backend
+    package = acquire(app, request.reference, offline=request.offline)
+    manifest = from_form(package.manifest_form)
+    if manifest.transport != "stdio":
+        raise MCPError(
+            "transport-unsupported",
+            f"{manifest.name} speaks {manifest.transport}, and only stdio servers can run yet",
+            hint="ask the package's author for a stdio entrypoint",
+        )
+    entrypoint = select_entrypoint(manifest, platforms.current())
+    options = check_options(manifest, request.options)
+    folders = _granted_folders(manifest, options, request.mounts, settings.home)
+    grants = Grants(_granted_environment(request), folders)
+    policy = decide(
+        manifest, grants, operator=settings.policy, caps=settings.executor, host_environment=os.environ
+    )
+    data = _data_folder(settings.home, manifest) if manifest.data_folder else None
+    places = {"bundle": backend.bundle_path, "data": backend.data_path}
+    values = {**places, **{f"config.{name}": value for name, value in options.items()}}
+    entrypoint = expand(entrypoint, values)
+    entrypoint = entrypoint._replace(args=(*entrypoint.args, *request.arguments))
+    policy = policy._replace(environment={**entrypoint.env, **policy.environment})
+    host = Host(settings.runtimes, os.environ, os.path.join(settings.cache.dir, "runtimes.memo"))
+    command = resolve_command(
+        entrypoint,
+        manifest.required_commands,
+        manifest.runtime,
+        tree=package.tree,
+        bundle=backend.bundle_path,
+        host=host,
+    )
+    spec = backend.plan(command, policy, tree=package.tree, data=data)
+    return RunPlan(package, manifest, entrypoint, policy, spec, backend.controls(spec))
+
+
+def _granted_environment(request: RunRequest) -> dict[str, str]:
+    granted: dict[str, str] = {}
+    for path in request.environment_files:
+        granted.update(read_env_file(path, os.environ))
+    granted.update(parse_grant(text, os.environ) for text in request.environment)
+    return granted
+
+
+def _granted_folders(
+    manifest: Manifest,
+    options: dict[str, str | tuple[str, ...]],
+    mounts: Sequence[str],
+    home: str,
+) -> tuple[Folder, ...]:
+    """``--mount``, and every configuration value that is a path: it appears where it is on the host."""
+    folders = [parse_mount(text, home) for text in mounts]
+    for name, value in options.items():
+        option = manifest.config[name]
+        if option.type in {"file", "directory"}:
+            for path in (value,) if isinstance(value, str) else value:
+                folders.append(grant_folder(path, path, writable=option.access == "rw", home=home))
+    return tuple(folders)
+
+
+def _data_folder(home: str, manifest: Manifest) -> str:
+    path = os.path.join(home, "data", *manifest.name.split("/"))
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise MCPError(
+            "cache-unwritable", f"cannot make the server's data folder {path}: {error.strerror}"
+        ) from error
+    return path
+
+
+def _warn(app: App, plan: RunPlan) -> None:
+    if plan.package.resolution.status == "deprecated":
+        app.log.warning(f"{plan.package.resolution.reference} is deprecated")
+    if plan.policy.closed_hosts:
+        hosts = printable(", ".join(plan.policy.closed_hosts))
+        app.log.warning(f"the server asks for network access, which is closed for now: {hosts}")
+    if plan.manifest.subprocess and not plan.policy.subprocess:
+        app.log.warning("the server asks to start processes, and the operator's policy forbids it")
+
+
+def _start_record(run_id: str, plan: RunPlan) -> events.Record:
+    resolution = plan.package.resolution
+    return events.start(
+        run_id,
+        package=f"{plan.manifest.name}@{plan.manifest.version}",
+        reference=str(resolution.reference),
+        manifest_digest=str(resolution.manifest.digest),
+        bundle_digest=str(resolution.bundle.digest),
+        registry=resolution.registry,
+        command=plan.entrypoint.command,
+        args=plan.entrypoint.args,
+        transport=plan.manifest.transport,
+        policy=plan.policy.to_record(),
+        enforcement={control.name: control.state for control in plan.controls},
+        environment=tuple(plan.spec.environment),
+        degraded=any(control.state != "enforced" for control in plan.controls),
+    )
+
+
+def _record_failure(app: App, run_id: str, reference: PackageReference, error: MCPError) -> None:
+    if error.code in {"audit-unwritable", "config-invalid", "config-unreadable"}:
+        return
+    build = events.error if error.code in _FAULTS else events.refused
+    try:
+        app.audit.append(build(run_id, reference=str(reference), code=error.code, message=error.message))
+    except MCPError as unwritable:
+        app.log.warning(unwritable.message)
+
+
+def _record_end(app: App, run_id: str, outcome: Outcome) -> None:
+    usage = outcome.usage
+    record = events.end(
+        run_id,
+        outcome=outcome.kind,
+        exit_code=outcome.status,
+        signal=outcome.signal,
+        reason=outcome.reason,
+        duration=outcome.seconds,
+        cpu=None if usage is None else usage.user_seconds + usage.system_seconds,
+        peak_memory=None if usage is None else usage.peak_memory,
+    )
+    try:
+        app.audit.append(record)
+    except MCPError as unwritable:
+        # The server has already run; its own status is what the caller must see.
+        app.log.warning(f"the end of this run is not in the audit log: {unwritable.message}")

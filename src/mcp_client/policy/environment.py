@@ -1,0 +1,115 @@
+"""Which environment variables reach the server: none, but for those that somebody named."""
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from mcp_client.errors import MCPError
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+# Names that make a loader, an interpreter or a tool run somebody's code, or that are ours. They never come
+# from the host, whoever asks; a value given by hand is the user's own word.
+_INJECTION = (
+    "BASH_ENV",
+    "BASH_FUNC_*",
+    "CLASSPATH",
+    "DYLD_*",
+    "ENV",
+    "GCONV_PATH",
+    "GIT_*",
+    "GLIBC_TUNABLES",
+    "IFS",
+    "JAVA_OPTS",
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "LD_*",
+    "LOCPATH",
+    "LUA_*",
+    "MALLOC_*",
+    "MCP_*",
+    "NLSPATH",
+    "NODE_*",
+    "NPM_CONFIG_*",
+    "PERL5*",
+    "PERLLIB",
+    "PROMPT_COMMAND",
+    "PYTHON*",
+    "RES_OPTIONS",
+    "RUBYLIB",
+    "RUBYOPT",
+    "SHELLOPTS",
+    "TZDIR",
+    "_JAVA_OPTIONS",
+)
+
+
+def is_injection(name: str) -> bool:
+    """Whether a variable of this name could change what code runs."""
+    return _matches(name, _INJECTION)
+
+
+def select_environment(
+    host: Mapping[str, str], allowed: Iterable[str], denied: Iterable[str]
+) -> dict[str, str]:
+    """The host's variables a manifest asks for by exact name, without those any pattern denies.
+
+    An empty list of names is an empty environment. Patterns are globs, compared without regard to case.
+    """
+    patterns = tuple(denied)
+    return {
+        name: host[name]
+        for name in allowed
+        if name in host and not is_injection(name) and not _matches(name, patterns)
+    }
+
+
+def parse_grant(text: str, host: Mapping[str, str]) -> tuple[str, str]:
+    """``KEY=VALUE``, or ``KEY`` for the host's own value. Raises ``env-refused``."""
+    name, given, value = text.partition("=")
+    if _NAME.match(name) is None:
+        raise MCPError("env-refused", f"not a variable name: {name[:60]!r}", hint="write KEY=VALUE or KEY")
+    if "\0" in value:
+        raise MCPError("env-refused", f"{name} holds a NUL character")
+    if given:
+        return name, value
+    if is_injection(name):
+        raise MCPError(
+            "env-refused",
+            f"{name} can change what code runs and never comes from the host",
+            hint=f"if you mean it, give the value yourself: --env {name}=...",
+        )
+    if name not in host:
+        raise MCPError(
+            "env-refused", f"{name} is not set here", hint=f"set it, or give a value: --env {name}=..."
+        )
+    return name, host[name]
+
+
+def read_env_file(path: str, host: Mapping[str, str]) -> dict[str, str]:
+    """``KEY=VALUE`` or ``KEY`` lines; blank lines and ``#`` comments are skipped, quotes around a value go.
+
+    Raises ``env-refused`` with the line number.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MCPError("env-refused", f"cannot read {path}: {error}") from error
+    found = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            name, value = parse_grant(text, host)
+        except MCPError as error:
+            raise MCPError(error.code, f"{path}, line {number}: {error.message}", hint=error.hint) from None
+        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+        found[name] = value[1:-1] if quoted else value
+    return found
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    upper = name.upper()
+    return any(fnmatchcase(upper, pattern.upper()) for pattern in patterns)

@@ -1,0 +1,49 @@
+"""What a server may do, once everybody was asked."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Limits(NamedTuple):
+    """Upper bounds for one run: bytes of memory, thousandths of a core, processes, descriptors per process."""
+
+    memory: int
+    cpu: int
+    processes: int
+    files: int
+
+
+class Folder(NamedTuple):
+    """A file or folder of the host that the server may see, at the path ``inside``."""
+
+    host: str
+    inside: str
+    writable: bool
+
+
+class Policy(NamedTuple):
+    """The effective policy: manifest ∩ operator, plus the user's grants.
+
+    ``environment`` holds only what was granted by name; ``closed_hosts`` are network entries the manifest
+    asked for and does not get.
+    """
+
+    environment: Mapping[str, str]
+    subprocess: bool
+    limits: Limits
+    folders: tuple[Folder, ...]
+    closed_hosts: tuple[str, ...]
+
+    def to_record(self) -> dict[str, object]:
+        """The policy for the audit log and the printed plan: names of variables, never their values."""
+        return {
+            "environment": sorted(self.environment),
+            "subprocess": self.subprocess,
+            "memory_bytes": self.limits.memory,
+            "cpu_millicores": self.limits.cpu,
+            "processes": self.limits.processes,
+            "files": self.limits.files,
+            "network": [],
+            "network_closed": list(self.closed_hosts),
+            "folders": [f"{f.host}:{f.inside}:{'rw' if f.writable else 'ro'}" for f in self.folders],
+        }

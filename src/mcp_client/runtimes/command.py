@@ -1,0 +1,114 @@
+"""From an entrypoint to the exact program, arguments and host paths it takes."""
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
+from mcp_client.manifest.model import Entrypoint
+from mcp_client.runtimes.find import Host, Runtime, find_runtime
+
+_SHEBANG_SIZE = 256
+
+
+class Command(NamedTuple):
+    """``argv`` as seen inside the sandbox, host ``paths`` to show, and folders for the server's PATH."""
+
+    argv: tuple[str, ...]
+    paths: tuple[str, ...]
+    programs: tuple[str, ...]
+
+
+def resolve_command(
+    entrypoint: Entrypoint,
+    required: tuple[str, ...],
+    constraints: Mapping[str, str],
+    *,
+    tree: str,
+    bundle: str,
+    host: Host,
+) -> Command:
+    """The command of ``entrypoint``: a program of the host, or a file of the bundle.
+
+    ``tree`` is the unpacked bundle on the host, ``bundle`` the path where the server sees it. Raises
+    ``runtime-*``, ``command-missing`` and ``entrypoint-*``.
+    """
+    runtimes = [_required(name, host) for name in required]
+    if "/" in entrypoint.command:
+        inside = os.path.normpath(os.path.join(bundle, entrypoint.command))
+        file = check_file(tree, entrypoint.command)
+        name, arguments = _interpreter(file)
+        argv: tuple[str, ...] = (inside,)
+        if name is not None:
+            runtime = find_runtime(name, _constraint(name, constraints), host)
+            runtimes.insert(0, runtime)
+            argv = (runtime.executable, *arguments, inside)
+    else:
+        runtime = find_runtime(entrypoint.command, _constraint(entrypoint.command, constraints), host)
+        runtimes.insert(0, runtime)
+        argv = (runtime.executable,)
+    return Command(
+        argv=(*argv, *entrypoint.args),
+        paths=tuple(dict.fromkeys(path for runtime in runtimes for path in runtime.paths)),
+        programs=tuple(dict.fromkeys(os.path.dirname(runtime.executable) for runtime in runtimes)),
+    )
+
+
+def check_file(tree: str, command: str) -> str:
+    """The host path of a program in the bundle; it must exist, be a file, be executable and stay inside."""
+    path = os.path.normpath(os.path.join(tree, command))
+    real, root = os.path.realpath(path), os.path.realpath(tree)
+    if os.path.commonpath([real, root]) != root:
+        raise MCPError(
+            "entrypoint-unsafe",
+            f"the entrypoint {printable(command)} leads out of the bundle",
+            run_status=EXIT_NOT_EXECUTABLE,
+        )
+    try:
+        mode = os.stat(real).st_mode
+    except OSError:
+        raise MCPError(
+            "entrypoint-missing",
+            f"the bundle has no file {printable(command)}",
+            hint="tell the package's author: manifest and bundle do not agree",
+            run_status=EXIT_NOT_FOUND,
+        ) from None
+    if not stat.S_ISREG(mode) or not mode & 0o111:
+        raise MCPError(
+            "entrypoint-not-executable",
+            f"{printable(command)} in the bundle is not an executable file",
+            hint="tell the package's author: its mode in the archive lacks the execute bit",
+            run_status=EXIT_NOT_EXECUTABLE,
+        )
+    return real
+
+
+def _interpreter(file: str) -> tuple[str | None, list[str]]:
+    """The program behind ``#!/usr/bin/env NAME``: found on the host, not on the sandbox's small PATH."""
+    with open(file, "rb") as script:
+        line, _, _ = script.read(_SHEBANG_SIZE).partition(b"\n")
+    if not line.startswith(b"#!"):
+        return None, []
+    words = line[2:].decode(errors="replace").split()
+    if not words or os.path.basename(words[0]) != "env":
+        return None, []
+    words = [word for word in words[1:] if word != "-S"]
+    return (words[0], words[1:]) if words and "/" not in words[0] else (None, [])
+
+
+def _constraint(name: str, constraints: Mapping[str, str]) -> str | None:
+    """``python3`` and ``python3.12`` are constrained under ``python``, unless named themselves."""
+    return constraints.get(name) or constraints.get(name.rstrip("0123456789."))
+
+
+def _required(name: str, host: Host) -> Runtime:
+    try:
+        return find_runtime(name, None, host)
+    except MCPError as error:
+        raise MCPError(
+            "command-missing",
+            f"the package needs the command {printable(name)}, and this host has none",
+            hint=error.hint,
+            run_status=EXIT_NOT_FOUND,
+        ) from None

@@ -1,0 +1,101 @@
+"""Choose the host runtime a server needs, and what of the host must be visible for it to run."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mcp_client.errors import EXIT_NOT_FOUND, MCPError, printable
+from mcp_client.manifest.constraint import matches
+from mcp_client.runtimes.places import candidates, is_runtime
+
+
+class Runtime(NamedTuple):
+    """An installed program: the path to execute, its version, and the paths it needs beside /usr."""
+
+    executable: str
+    version: tuple[int, ...]
+    paths: tuple[str, ...]
+
+
+class Host(NamedTuple):
+    """What the search may look at: configured paths by name, the environment, and a file for its memory."""
+
+    configured: Mapping[str, str]
+    environ: Mapping[str, str]
+    memo: str
+
+
+def find_runtime(name: str, constraint: str | None, host: Host) -> Runtime:
+    """The first installation of ``name`` that satisfies ``constraint`` (``>=3.11,<3.12``).
+
+    Raises ``runtime-missing`` or ``runtime-version``, both with run status 127.
+    """
+    configured = host.configured.get(name)
+    if configured is not None and not is_runtime(configured):
+        raise MCPError(
+            "runtime-missing",
+            f"runtimes.{name} in the configuration is not an executable: {configured}",
+            hint="name the real interpreter, not a shim",
+            run_status=EXIT_NOT_FOUND,
+        )
+    found = []
+    for path in (configured,) if configured else candidates(name, host.environ):
+        runtime = _examine(path, name, host)
+        if runtime is None:
+            continue
+        if constraint is None or matches(runtime.version, constraint):
+            return runtime
+        found.append(f"{path} is {'.'.join(map(str, runtime.version)) or 'of unknown version'}")
+    if found:
+        raise MCPError(
+            "runtime-version",
+            f"the package needs {name} {constraint}; " + "; ".join(found[:5]),
+            hint=f"install a matching one, or name it in the configuration: runtimes: {{{name}: /path}}",
+            run_status=EXIT_NOT_FOUND,
+        )
+    raise MCPError(
+        "runtime-missing",
+        f"the package needs the host's {printable(name)}, and there is none",
+        hint=f"install {printable(name)}, or name it in the configuration: runtimes: {{{printable(name)}: /path}}",
+        run_status=EXIT_NOT_FOUND,
+    )
+
+
+def _examine(path: str, name: str, host: Host) -> Runtime | None:
+    """Version and needs of the program at ``path``, remembered by the file's identity; None if it fails."""
+    status = os.stat(path)
+    identity = [status.st_mtime_ns, status.st_size, status.st_ino, os.path.realpath(path)]
+    memory = _read_memo(host.memo)
+    known = memory.get(path)
+    if isinstance(known, dict) and known.get("identity") == identity:
+        answer = known["answer"]
+    else:
+        from mcp_client.runtimes.examine import examine  # noqa: PLC0415  starts processes, once a runtime
+
+        answer = examine(path, name, host.environ)
+        memory[path] = {"identity": identity, "answer": answer}
+        _write_memo(host.memo, memory)
+    if answer is None:
+        return None
+    return Runtime(answer["executable"], tuple(answer["version"]), tuple(answer["paths"]))
+
+
+def _read_memo(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            memory = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return memory if isinstance(memory, dict) else {}
+
+
+def _write_memo(path: str, memory: dict[str, Any]) -> None:
+    staged = f"{path}.{os.getpid()}"
+    try:
+        with open(staged, "w", encoding="utf-8") as file:
+            json.dump(memory, file)
+        os.replace(staged, path)
+    except OSError:
+        # Without a memo the next run asks the runtime again.
+        return

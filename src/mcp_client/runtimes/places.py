@@ -1,0 +1,89 @@
+"""Where host runtimes live: PATH first, then where version managers keep theirs.
+
+A GUI client starts us with a bare PATH, and a version manager puts shims on a full one: scripts that fork,
+read the home folder and pick a version. Neither is what a sandbox can execute, so shims are passed over in
+favour of the installation they would have chosen.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+
+_SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
+# (folder below the home folder, environment variable that overrides it, pattern below it)
+_MANAGERS = (
+    (".pyenv", "PYENV_ROOT", "versions/*/bin"),
+    (".nvm", "NVM_DIR", "versions/node/*/bin"),
+    (".local/share/fnm", "FNM_DIR", "node-versions/*/installation/bin"),
+    (".volta", "VOLTA_HOME", "tools/image/node/*/bin"),
+    (".asdf", "ASDF_DATA_DIR", "installs/python/*/bin"),
+    (".asdf", "ASDF_DATA_DIR", "installs/nodejs/*/bin"),
+    (".local/share/mise", "MISE_DATA_DIR", "installs/python/*/bin"),
+    (".local/share/mise", "MISE_DATA_DIR", "installs/node/*/bin"),
+    (".local/share/uv/python", "UV_PYTHON_INSTALL_DIR", "*/bin"),
+)
+_SHARED_PREFIXES = ("/home/linuxbrew/.linuxbrew/bin", "/opt/homebrew/bin")
+_SHIM_PROGRAMS = frozenset({"volta-shim", "snap", "mise", "rtx", "asdf"})
+_NUMBERS = re.compile(r"\d+")
+
+
+def candidates(name: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Executables called ``name``, best first, shims left out; each path once."""
+    seen = set()
+    for folder in _folders(environ):
+        path = os.path.join(folder, name)
+        if path not in seen and is_runtime(path):
+            seen.add(path)
+            yield path
+
+
+def is_runtime(path: str) -> bool:
+    """Whether ``path`` is an executable file and not a version manager's shim."""
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+        return False
+    in_shims = os.path.basename(os.path.dirname(path)) == "shims"
+    return not in_shims and os.path.basename(os.path.realpath(path)) not in _SHIM_PROGRAMS
+
+
+def _folders(environ: Mapping[str, str]) -> Iterator[str]:
+    for folder in environ.get("PATH", "").split(os.pathsep):
+        if os.path.isabs(folder):
+            yield folder
+            if os.path.basename(folder) == "shims":
+                yield from _chosen_by_pyenv(os.path.dirname(folder), environ)
+    yield from _SYSTEM
+    yield from _SHARED_PREFIXES
+    home = environ.get("HOME", "")
+    for below_home, variable, pattern in _MANAGERS:
+        root = environ.get(variable) or os.path.join(home, below_home)
+        if os.path.isabs(root):
+            yield from _expand(root, pattern)
+
+
+def _chosen_by_pyenv(root: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """What pyenv's shims would run: PYENV_VERSION or the global file, several versions allowed."""
+    chosen = environ.get("PYENV_VERSION", "").replace(":", " ")
+    if not chosen:
+        try:
+            with open(os.path.join(root, "version"), encoding="utf-8") as file:
+                chosen = file.read(4096)
+        except (OSError, UnicodeDecodeError):
+            return
+    for version in chosen.split():
+        yield os.path.join(root, "versions", version, "bin")
+
+
+def _expand(root: str, pattern: str) -> Iterator[str]:
+    """Folders that match ``pattern`` with one ``*``, highest version first."""
+    before, _, after = pattern.partition("*")
+    parent = os.path.join(root, before)
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return
+    for name in sorted(names, key=_version_order, reverse=True):
+        yield os.path.join(parent, name, after.lstrip("/"))
+
+
+def _version_order(name: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in _NUMBERS.findall(name))

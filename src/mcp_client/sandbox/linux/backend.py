@@ -1,0 +1,91 @@
+"""The Linux sandbox as the pipeline sees it: plan, controls, launch."""
+
+import os
+
+from mcp_client.policy.model import Policy
+from mcp_client.runtimes.command import Command
+from mcp_client.sandbox.linux import layout
+from mcp_client.sandbox.linux.filters import load_filters
+from mcp_client.sandbox.linux.launcher import LinuxProcess
+from mcp_client.sandbox.spec import Control, SandboxSpec
+
+_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+
+
+class LinuxBackend:
+    """Namespaces, seccomp and rlimits, without root."""
+
+    bundle_path = layout.BUNDLE
+    data_path = layout.DATA
+
+    def __init__(self, filter_folder: str) -> None:
+        """``filter_folder`` keeps compiled system call filters."""
+        self._filter_folder = filter_folder
+
+    def plan(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> SandboxSpec:
+        """The world for ``command``; ``tree`` and ``data`` are folders of the host."""
+        mounts = layout.plan_mounts(
+            tree=tree,
+            data=data,
+            runtimes=command.paths,
+            folders=policy.folders,
+            limits=policy.limits,
+            executable_scratch=policy.subprocess,
+        )
+        base = {
+            "HOME": layout.HOME,
+            "LANG": "C.UTF-8",
+            "LOGNAME": layout.USER,
+            "PATH": ":".join(dict.fromkeys((*command.programs, *_PATH))),
+            "TMPDIR": "/tmp",  # noqa: S108  the sandbox's own
+            "USER": layout.USER,
+        }
+        return SandboxSpec(
+            argv=command.argv,
+            environment={**base, **policy.environment},
+            directory=layout.BUNDLE,
+            mounts=mounts,
+            limits=policy.limits,
+            subprocess=policy.subprocess,
+        )
+
+    def controls(self, spec: SandboxSpec) -> tuple[Control, ...]:
+        """What holds for a server with this spec. Whatever is called enforced stops the start if it fails."""
+        return (
+            Control("identity", "enforced", "user namespace with one unprivileged id"),
+            Control("privileges", "enforced", "no capabilities, no_new_privs, no further user namespace"),
+            Control("filesystem", "enforced", "own read-only root in a mount namespace, allow-listed"),
+            Control("process-isolation", "enforced", "pid and ipc namespaces"),
+            Control("network", "enforced", "empty network namespace"),
+            Control("system-calls", "enforced", "seccomp allowlist"),
+            Control("descriptors", "enforced", "only standard input, output and error"),
+            Control(
+                "subprocess",
+                "enforced",
+                "children inside the same walls" if spec.subprocess else "seccomp: no fork",
+            ),
+            Control("files", "enforced", "RLIMIT_NOFILE, per process"),
+            Control(
+                "processes",
+                "degraded" if spec.subprocess else "enforced",
+                "RLIMIT_NPROC, threads count too" if spec.subprocess else "seccomp: no fork",
+            ),
+            Control("memory", "degraded", "RLIMIT_DATA, per process"),
+            Control("cpu", "unavailable", "needs a cgroup"),
+        )
+
+    def launch(self, spec: SandboxSpec) -> LinuxProcess:
+        """Fork and start building; the server waits behind its gate until release()."""
+        _occupy_standard_descriptors()
+        filters = load_filters(self._filter_folder, subprocess=spec.subprocess)
+        return LinuxProcess(spec, filters)
+
+
+def _occupy_standard_descriptors() -> None:
+    """A pipe of ours must never become descriptor 0, 1 or 2 because the caller had closed it."""
+    while True:
+        descriptor = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        if descriptor > 2:  # noqa: PLR2004
+            os.close(descriptor)
+            return
+        os.set_inheritable(descriptor, True)

@@ -1,0 +1,317 @@
+"""The child's side of the launch: from a plain fork to the server's first instruction.
+
+Three processes take part. The *porter* leaves the host's namespaces and forks; the *init* is pid 1 of the
+new pid namespace, builds the world, and stays to forward signals and reap; the *server* is its child. Every
+step is applied before the server's exec; a step that fails is reported on the ``setup`` pipe as
+``failed<TAB>stage<TAB>errno<TAB>detail`` and everything exits. Nothing is imported once the root is swapped.
+"""
+
+import errno
+import fcntl
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple, NoReturn
+
+from mcp_client.sandbox.linux import libc, mounts
+from mcp_client.sandbox.spec import SandboxSpec
+
+INNER_ID = 1000
+HOSTNAME = "mcp"
+FORWARDED_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+REPORT = struct.Struct("=iddQ")
+"""What init says at the end: wait status, user seconds, system seconds, peak memory in bytes."""
+
+_NAMESPACES = (
+    libc.CLONE_NEWUSER
+    | libc.CLONE_NEWNS
+    | libc.CLONE_NEWPID
+    | libc.CLONE_NEWNET
+    | libc.CLONE_NEWIPC
+    | libc.CLONE_NEWUTS
+    | libc.CLONE_NEWCGROUP
+)
+# Any folder that every Linux host has; the new root hides it only in a namespace that ends with the launch.
+_ANCHOR = "/dev"
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP_RUNNING = 0x41
+# Lock every behaviour that gives meaning to uid 0 (capabilities(7), "The securebits flags").
+_SECURE_BITS = 0b11101111
+
+
+class Channel(NamedTuple):
+    """Pipe ends of the child's side: ``setup`` and ``report`` are written, ``control`` is read."""
+
+    setup: int
+    report: int
+    control: int
+
+
+class StepFailed(Exception):
+    """A step of the set-up did not succeed; ``stage`` names it."""
+
+    def __init__(self, stage: str, error: OSError) -> None:
+        super().__init__(stage)
+        self.stage = stage
+        self.error = error
+
+
+class step:  # noqa: N801  reads as the statement it is used as
+    """Name the stage that an OSError inside belongs to."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+
+    def __enter__(self) -> None:
+        """Begin the stage."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Turn an OSError into a failure of this stage."""
+        if isinstance(error, OSError):
+            raise StepFailed(self._stage, error) from error
+
+
+def run_child(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, supervisor: int) -> NoReturn:
+    """Entered right after the fork; never returns."""
+    status = 1
+    try:
+        _become_porter(spec, filters, channel, supervisor)
+        status = 0
+    except StepFailed as failure:
+        _report_failure(channel, failure.stage, failure.error)
+    except BaseException as error:  # noqa: BLE001  the last frame of this process: anything else must still fail closed
+        _report_failure(channel, type(error).__name__, OSError(0, str(error)))
+    finally:
+        os._exit(status)
+
+
+def _report_failure(channel: Channel, stage: str, error: OSError) -> None:
+    reason = error.strerror or str(error)
+    detail = f"{error.filename}: {reason}" if isinstance(error.filename, str) else reason
+    line = f"failed\t{stage}\t{error.errno or 0}\t{detail}\n"
+    os.write(channel.setup, line.encode(errors="backslashreplace"))
+
+
+def _become_porter(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, supervisor: int) -> None:
+    with step("die with the supervisor"):
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:
+            raise ProcessLookupError(errno.ESRCH, "the supervisor is gone")
+        os.setsid()
+    with step("leave the host's groups"):
+        if os.geteuid() == 0:
+            os.setgroups([])
+    with step("create namespaces"):
+        libc.unshare(_NAMESPACES)
+    with step("map the user"):
+        os.write(channel.setup, b"unshared\n")
+        _await_word(channel.control)
+    with step("fork init"):
+        init = os.fork()
+    if init:
+        os.write(channel.setup, f"init\t{init}\n".encode())
+        return
+    _become_init(spec, filters, channel)
+
+
+def _await_word(control: int) -> None:
+    """Wait for the supervisor; end of file means that it is gone, and so are we."""
+    if not os.read(control, 1):
+        os._exit(1)
+
+
+def _become_init(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel) -> None:
+    # The porter's end is what the supervisor waits for before this word: only then is the supervisor our
+    # parent, and a parent-death signal asked for earlier would be the porter's.
+    _await_word(channel.control)
+    # A signal for a pid 1 without a handler is dropped, but a blocked one waits (signal(7)): none is lost
+    # between the server's start and our readiness to forward.
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
+    with step("die with the supervisor"):
+        _die_with_supervisor(channel.control)
+    with step("bring up loopback"):
+        _bring_up_loopback()
+        libc.sethostname(HOSTNAME)
+    with step("open mount sources"):
+        libc.make_mounts_private()
+        clones = mounts.clone_sources(spec.mounts)
+    with step("become an unprivileged user"):
+        os.setresgid(INNER_ID, INNER_ID, INNER_ID)
+        os.setresuid(INNER_ID, INNER_ID, INNER_ID)
+    with step("build the root"):
+        os.umask(0o022)
+        root = mounts.Root(_ANCHOR)
+        root.build(spec.mounts, clones)
+    with step("enter the root"):
+        root.enter()
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    with step("refuse user namespaces"):
+        _assert_no_user_namespace()
+    with step("drop privileges"):
+        os.umask(0o077)
+        libc.prctl(libc.PR_SET_SECUREBITS, _SECURE_BITS)
+        libc.drop_all_capabilities()
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+        _assert_unprivileged()
+        # Credentials changed, which cleared the parent-death signal (prctl(2)) and made us dumpable or not
+        # by a system-wide setting: pid 1 holds the operator's environment and must never be readable.
+        _die_with_supervisor(channel.control)
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)
+        _hide_command_line()
+    with step("fork the server"):
+        server = os.fork()
+    if server == 0:
+        _become_server(spec, filters, channel)
+    _reap(server, channel, null)
+
+
+def _die_with_supervisor(control: int) -> None:
+    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _hung_up(control):
+        os._exit(1)
+
+
+def _hung_up(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return bool(poll.poll(0))
+
+
+def _bring_up_loopback() -> None:
+    endpoint = libc.open_network_socket()
+    fcntl.ioctl(endpoint, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP_RUNNING))
+    os.close(endpoint)
+
+
+def _assert_no_user_namespace() -> None:
+    try:
+        libc.unshare(libc.CLONE_NEWUSER)
+    except OSError:
+        return
+    raise PermissionError(errno.EPERM, "a further user namespace could be created")
+
+
+def _assert_unprivileged() -> None:
+    wanted = {"CapInh": "0", "CapPrm": "0", "CapEff": "0", "CapBnd": "0", "CapAmb": "0", "NoNewPrivs": "1"}
+    with open("/proc/self/status", encoding="utf-8") as file:
+        found = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+    for name, value in wanted.items():
+        if int(found[name], 16) != int(value):
+            raise PermissionError(errno.EPERM, f"{name} is {found[name].strip()}, not {value}")
+
+
+def _hide_command_line() -> None:
+    """Blank our copy of the supervisor's arguments, which /proc/1/cmdline would show to the server."""
+    with open("/proc/self/stat", encoding="utf-8") as file:
+        # proc_pid_stat(5): fields 48 and 49, counted after the name, which may hold anything.
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    libc.fill_memory(start, end - start)
+
+
+def _become_server(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel) -> NoReturn:
+    try:
+        os.setsid()
+        with step("set limits"):
+            for limit, value in resource_limits(spec).items():
+                resource.setrlimit(limit, (value, value))
+        with step("enter the working folder"):
+            os.chdir(spec.directory)
+            if os.getcwd() != spec.directory:
+                raise NotADirectoryError(errno.ENOTDIR, f"{spec.directory} leads elsewhere")
+        with step("reset signals"):
+            _reset_signals()
+        with step("close descriptors"):
+            first, second = sorted((channel.setup, channel.control))
+            libc.close_range(3, first - 1)
+            libc.close_range(first + 1, second - 1)
+            libc.close_range(second + 1, libc.LAST_DESCRIPTOR)
+        with step("load the system call filter"):
+            for program in filters:
+                libc.load_seccomp_filter(program)
+        with step("report ready"):
+            os.write(channel.setup, b"ready\n")
+            _await_word(channel.control)
+        with step("exec"):
+            os.execve(spec.argv[0], spec.argv, dict(spec.environment))
+    except StepFailed as failure:
+        _report_failure(channel, failure.stage, failure.error)
+    except BaseException as error:  # noqa: BLE001  as in run_child
+        _report_failure(channel, type(error).__name__, OSError(0, str(error)))
+    finally:
+        os._exit(127)
+    raise AssertionError
+
+
+def resource_limits(spec: SandboxSpec) -> Mapping[int, int]:
+    """The rlimits of a spec: RLIMIT_* -> soft and hard value.
+
+    RLIMIT_NPROC counts threads too, within the sandbox's own user namespace, so threads get room beside the
+    processes. RLIMIT_AS is left alone: Node and Go reserve far more address space than they use.
+    """
+    threads = 256
+    tasks = spec.limits.processes + threads if spec.subprocess else threads
+    return {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: min(64 << 10, _hard(resource.RLIMIT_MEMLOCK)),
+        resource.RLIMIT_DATA: min(spec.limits.memory, _hard(resource.RLIMIT_DATA)),
+        resource.RLIMIT_NPROC: min(tasks, _hard(resource.RLIMIT_NPROC)),
+        resource.RLIMIT_NOFILE: min(spec.limits.files, _hard(resource.RLIMIT_NOFILE)),
+        resource.RLIMIT_FSIZE: min(_MAX_FILE, _hard(resource.RLIMIT_FSIZE)),
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+
+
+_MAX_FILE = 4 << 30
+
+
+def _hard(limit: int) -> int:
+    hard = resource.getrlimit(limit)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+def _reset_signals() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is not None:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _reap(server: int, channel: Channel, null: int) -> NoReturn:
+    """Be pid 1: forward signals, reap orphans, and say how the server ended.
+
+    The exit of pid 1 makes the kernel kill everything that is left in the namespace.
+    """
+    for number in FORWARDED_SIGNALS:
+        signal.signal(number, lambda received, _frame: _forward(server, received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
+    # The client must see end of file as soon as the server closes its side, and exec must show as such.
+    for standard in range(3):
+        os.dup2(null, standard)
+    os.close(channel.setup)
+    while True:
+        pid, status, usage = os.wait4(-1, 0)
+        if pid == server:
+            break
+    peak = usage.ru_maxrss * 1024
+    os.write(channel.report, REPORT.pack(status, usage.ru_utime, usage.ru_stime, peak))
+    os._exit(0)
+
+
+def _forward(server: int, number: int) -> None:
+    try:
+        os.kill(server, number)
+    except ProcessLookupError:
+        # The server ended first; its status is about to be reported.
+        return

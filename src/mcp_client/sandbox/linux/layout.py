@@ -1,0 +1,190 @@
+"""What a server's world on Linux looks like, as mount operations. Pure but for looking at the host.
+
+An allowlist: the root starts empty, and every path of the host in it is named here, belongs to the runtime,
+or was granted by the user. Never the home folder, /run, /sys, /etc as a whole, or anybody's socket.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from mcp_client.errors import MCPError
+from mcp_client.policy.model import Folder, Limits
+from mcp_client.sandbox.linux.init import HOSTNAME, INNER_ID
+from mcp_client.sandbox.spec import Bind, File, Freeze, Link, MountOperation, Proc, Sysctl, Tmpfs
+
+BUNDLE = "/bundle"
+DATA = "/data"
+HOME = "/home/mcp"
+USER = "mcp"
+
+_USR_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_HOST_ETC = (
+    "alternatives",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "pki/ca-trust",
+    "pki/tls/cert.pem",
+    "pki/tls/certs",
+    "ssl/cert.pem",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "timezone",
+)
+_ETC_FILES = {
+    "passwd": f"{USER}:x:{INNER_ID}:{INNER_ID}::{HOME}:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",
+    "group": f"{USER}:x:{INNER_ID}:\nnogroup:x:65534:\n",
+    "hosts": f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost {HOSTNAME}\n",
+    "hostname": f"{HOSTNAME}\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+    "resolv.conf": "",
+}
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
+# What procfs says of the machine rather than of the server's own processes.
+_PROC_MASKED = (
+    "acpi",
+    "asound",
+    "config.gz",
+    "interrupts",
+    "kallsyms",
+    "kcore",
+    "key-users",
+    "keys",
+    "kmsg",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "latency_stats",
+    "modules",
+    "sched_debug",
+    "scsi",
+    "slabinfo",
+    "sysrq-trigger",
+    "timer_list",
+    "timer_stats",
+    "vmallocinfo",
+)
+_PROC_FROZEN = ("bus", "driver", "fs", "irq", "sys", "tty")
+# Stores of package managers that keep every library under one immutable root of their own.
+_STORES = ("/nix/store", "/gnu/store")
+_RESERVED = ("/proc", "/dev", "/sys", "/etc", "/run", BUNDLE, DATA)
+_INODES = 16384
+
+
+def plan_mounts(
+    *,
+    tree: str,
+    data: str | None,
+    runtimes: Iterable[str],
+    folders: Iterable[Folder],
+    limits: Limits,
+    executable_scratch: bool,
+) -> tuple[MountOperation, ...]:
+    """The operations that build the root, in the order in which they are carried out.
+
+    ``tree`` and ``data`` are folders of the host, ``runtimes`` folders or files of the host that are shown
+    read-only where they are. Writable places hold programs only with ``executable_scratch``.
+    """
+    operations: list[MountOperation] = [*_system(), *_etc(), *_proc(), *_devices()]
+    for target, share in (("/tmp", 4), (HOME, 4), ("/dev/shm", 8)):  # noqa: S108  paths inside the sandbox
+        size = limits.memory // share
+        operations.append(Tmpfs(target, size, _INODES, executable=executable_scratch))
+    operations.append(Link("/var/tmp", "/tmp"))  # noqa: S108
+    operations.append(Bind(tree, BUNDLE))
+    if data is not None:
+        operations.append(Bind(data, DATA, writable=True, executable=executable_scratch))
+    binds = [Bind(path, path) for path in runtimes if not _in_system(path)]
+    for folder in folders:
+        check_target(folder.inside)
+        executable = executable_scratch or not folder.writable
+        binds.append(Bind(folder.host, folder.inside, writable=folder.writable, executable=executable))
+    # Parents before children, so that none hides another.
+    operations.extend(sorted(_unique(binds), key=lambda bind: bind.target.count("/")))
+    return tuple(operations)
+
+
+def check_target(inside: str) -> None:
+    """Refuse a mount over the sandbox's own places (``mount-refused``)."""
+    for place in (*_RESERVED, "/usr", *(f"/{name}" for name in _USR_LINKS)):
+        if inside == "/" or inside == place or inside.startswith(f"{place}/"):
+            raise MCPError(
+                "mount-refused",
+                f"{inside} is a place of the sandbox's own",
+                hint="choose another path inside, such as /mnt/data",
+            )
+
+
+def _unique(binds: Iterable[Bind]) -> list[Bind]:
+    found: dict[str, Bind] = {}
+    for bind in binds:
+        known = found.setdefault(bind.target, bind)
+        if known != bind:
+            raise MCPError(
+                "mount-refused",
+                f"two different mounts at {bind.target}",
+                hint="give each its own path inside",
+            )
+    return list(found.values())
+
+
+def _in_system(path: str) -> bool:
+    return path == "/usr" or path.startswith("/usr/")
+
+
+def _system() -> Iterator[MountOperation]:
+    yield Bind("/usr", "/usr")
+    for name in _USR_LINKS:
+        path = f"/{name}"
+        if os.path.islink(path):
+            yield Link(path, os.readlink(path))
+        elif os.path.isdir(path):
+            yield Bind(path, path)
+    for store in _STORES:
+        if os.path.isdir(store):
+            yield Bind(store, store)
+
+
+def _etc() -> Iterator[MountOperation]:
+    for name, content in _ETC_FILES.items():
+        yield File(f"/etc/{name}", content)
+    for name in _HOST_ETC:
+        path = f"/etc/{name}"
+        if os.path.islink(path):
+            yield Link(path, os.readlink(path))
+        elif os.path.exists(path):
+            yield Bind(path, path, executable=False)
+    # Java's configuration: /usr/lib/jvm/*/conf is a link to here on Debian.
+    for name in sorted(os.listdir("/etc")):
+        if name.startswith("java-"):
+            yield Bind(f"/etc/{name}", f"/etc/{name}", executable=False)
+
+
+def _proc() -> Iterator[MountOperation]:
+    yield Proc("/proc")
+    yield Sysctl("/proc/sys/user/max_user_namespaces", "0")
+    for name in _PROC_MASKED:
+        path = f"/proc/{name}"
+        if os.path.isdir(path):
+            yield Tmpfs(path, size=4096, inodes=1, mode=0o555, writable=False)
+        elif os.path.exists(path):
+            yield Bind("/dev/null", path, device=True)
+    for name in _PROC_FROZEN:
+        if os.path.isdir(f"/proc/{name}"):
+            yield Freeze(f"/proc/{name}")
+
+
+def _devices() -> Iterator[MountOperation]:
+    for name in _DEVICES:
+        yield Bind(f"/dev/{name}", f"/dev/{name}", writable=True, executable=False, device=True)
+    for name, to in _DEVICE_LINKS.items():
+        yield Link(f"/dev/{name}", to)

@@ -1,0 +1,55 @@
+"""Why a host refuses to build a sandbox, and what mends it."""
+
+import errno
+
+from mcp_client.errors import MCPError
+
+_APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+_CLONE_SWITCH = "/proc/sys/kernel/unprivileged_userns_clone"
+_LIMIT = "/proc/sys/user/max_user_namespaces"
+
+
+def explain(stage: str, number: int, detail: str) -> MCPError:
+    """The error for a set-up step that failed with errno ``number``."""
+    if stage in {"create namespaces", "map the user"}:
+        return MCPError(
+            "sandbox-unavailable",
+            f"this host does not let a user build a sandbox ({stage}: {detail})",
+            hint=_namespace_mend(number),
+        )
+    if stage == "build the root" and detail.startswith("proc ") and number == errno.EPERM:
+        return MCPError(
+            "sandbox-unavailable",
+            f"a private /proc is refused ({detail})",
+            hint="inside a container: start it with an unmasked /proc "
+            "(docker: --security-opt systempaths=unconfined)",
+        )
+    return MCPError(
+        "sandbox-setup-failed",
+        f"could not {stage}: {detail}",
+        hint="nothing was started; 'mcp doctor' tries each control by itself",
+    )
+
+
+def _namespace_mend(number: int) -> str:
+    if _setting(_APPARMOR) == "1":
+        return (
+            "AppArmor restricts user namespaces here: install the AppArmor profile of mcp-client, or run "
+            "'sysctl kernel.apparmor_restrict_unprivileged_userns=0' as root"
+        )
+    if _setting(_CLONE_SWITCH) == "0":
+        return "run 'sysctl kernel.unprivileged_userns_clone=1' as root"
+    if _setting(_LIMIT) == "0" or number == errno.ENOSPC:
+        return "run 'sysctl user.max_user_namespaces=15000' as root"
+    return (
+        "inside a container, its seccomp profile forbids unshare(2): start it with one that allows user "
+        "namespaces (docker: --security-opt seccomp=unconfined)"
+    )
+
+
+def _setting(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return None

@@ -1,0 +1,125 @@
+"""The plan of one sandboxed process as data: it can be printed, compared and tested without privileges."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from mcp_client.policy.model import Limits
+
+State = Literal["enforced", "degraded", "unavailable"]
+
+
+class Bind(NamedTuple):
+    """Show ``source`` of the host at ``target``, with everything mounted below it, never setuid."""
+
+    source: str
+    target: str
+    writable: bool = False
+    executable: bool = True
+    device: bool = False
+
+    def describe(self) -> str:
+        flags = ["rw" if self.writable else "ro"]
+        flags += [] if self.executable else ["noexec"]
+        flags += ["device"] if self.device else []
+        return f"bind {self.source} -> {self.target} ({', '.join(flags)})"
+
+
+class Tmpfs(NamedTuple):
+    """A private, empty folder in memory with ``size`` bytes and ``inodes`` entries at most."""
+
+    target: str
+    size: int
+    inodes: int
+    mode: int = 0o700
+    executable: bool = False
+    writable: bool = True
+
+    def describe(self) -> str:
+        flags = f"{'rw' if self.writable else 'ro'}{'' if self.executable else ', noexec'}"
+        return f"tmpfs {self.target} ({flags}, {self.size >> 10} KiB, {self.inodes} inodes)"
+
+
+class Proc(NamedTuple):
+    """A fresh procfs of the sandbox's own pid namespace."""
+
+    target: str
+
+    def describe(self) -> str:
+        return f"proc {self.target}"
+
+
+class File(NamedTuple):
+    """A small synthetic file in the read-only root."""
+
+    target: str
+    content: str
+
+    def describe(self) -> str:
+        return f"file {self.target} ({len(self.content)} bytes)"
+
+
+class Link(NamedTuple):
+    """A symbolic link in the read-only root."""
+
+    target: str
+    to: str
+
+    def describe(self) -> str:
+        return f"link {self.target} -> {self.to}"
+
+
+class Sysctl(NamedTuple):
+    """Write ``value`` to a kernel setting of the sandbox's own namespaces."""
+
+    target: str
+    value: str
+
+    def describe(self) -> str:
+        return f"set {self.target} = {self.value}"
+
+
+class Freeze(NamedTuple):
+    """Make the folder ``target``, which is mounted already, read-only."""
+
+    target: str
+
+    def describe(self) -> str:
+        return f"freeze {self.target}"
+
+
+MountOperation = Bind | Tmpfs | Proc | File | Link | Sysctl | Freeze
+
+
+class SandboxSpec(NamedTuple):
+    """Everything a launcher needs: what to execute, and the world it is executed in."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str
+    mounts: tuple[MountOperation, ...]
+    limits: Limits
+    subprocess: bool
+
+
+class Control(NamedTuple):
+    """One measure of the sandbox: how far it holds, and by what."""
+
+    name: str
+    state: State
+    mechanism: str
+
+
+class Usage(NamedTuple):
+    """What a server used: seconds of CPU, bytes of memory at the peak of its largest process."""
+
+    user_seconds: float
+    system_seconds: float
+    peak_memory: int
+
+
+class ProcessExit(NamedTuple):
+    """How the server's process ended: one of ``status`` and ``signal`` is None."""
+
+    status: int | None
+    signal: int | None
+    usage: Usage | None
