@@ -8,10 +8,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore DEBIAN_FRONTEND=noninteractive
 [[ -n "${HOME:-}" ]] || export HOME="$PWD/.build/home"
-mkdir -p .build
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "setup: $1"; shift; for line in "$@"; do say "       $line"; done; exit 1; }
+mkdir -p .build && [[ -w .build ]] || fail "cannot write to $PWD/.build" "Clone the project to a folder of your own."
 on_linux() { [[ "$(uname -s)" == Linux ]]; }
 
 # Runs a command quietly; shows what it said only when it failed.
