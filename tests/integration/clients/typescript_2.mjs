@@ -1,0 +1,27 @@
+// TypeScript SDK 2.x: the folder with its packages is the argument; reads a task from stdin, prints a report.
+// It spawns the command twice: a sibling finds out which revision the server speaks, and is ended by a signal.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+const { resolve } = createRequire(`${process.argv[2]}/main.js`);
+const load = (name) => import(pathToFileURL(resolve(name)).href);
+const { Client } = await load("@modelcontextprotocol/client");
+const { StdioClientTransport } = await load("@modelcontextprotocol/client/stdio");
+
+const task = JSON.parse(readFileSync(0, "utf8"));
+const [command, ...args] = task.command;
+const transport = new StdioClientTransport({ command, args, env: task.env });
+const client = new Client({ name: "driver", version: "1.0.0" }, { versionNegotiation: { mode: "auto" } });
+await client.connect(transport);
+const { tools } = await client.listTools();
+const results = [];
+for (const [name, given] of task.calls) {
+  const answer = await client.callTool({ name, arguments: given });
+  const text = answer.content.filter((block) => block.type === "text").map((block) => block.text).join("\n");
+  results.push({ text, error: Boolean(answer.isError) });
+}
+const revision = client.getNegotiatedProtocolVersion();
+const server = client.getServerVersion().name;
+await client.close();
+console.log(JSON.stringify({ revision, server, tools: tools.map((tool) => tool.name), results }));

@@ -1,0 +1,24 @@
+"""The small server of ``programs/main.py`` as packages: one that may fork, one that may not."""
+
+import os
+from typing import Any
+
+from kit.bundle import Package, manifest_form, pack_files, package
+
+SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs", "main.py")
+
+
+def single() -> Package:
+    """``test/single@1.0.0``: no subprocesses."""
+    return _package("test/single@1.0.0")
+
+
+def forking() -> Package:
+    """``test/forking@1.0.0``: subprocesses allowed."""
+    return _package("test/forking@1.0.0", subprocess=True)
+
+
+def _package(reference: str, **fields: Any) -> Package:
+    with open(SOURCE) as opened:
+        bundle = pack_files({"main.py": opened.read()})
+    return package(manifest_form(reference, "python3", "-I", "-S", "${bundle}/main.py", **fields), bundle)

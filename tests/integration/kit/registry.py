@@ -1,0 +1,236 @@
+"""A registry on loopback: the executable form of the contract, with every fault a registry can have."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+from urllib.parse import parse_qs, urlsplit
+
+from kit.bundle import Package, digest_of
+
+Dialect = Literal["post", "get"]
+Place = Literal["resolve", "manifest", "bundle"]
+
+
+class Fault(NamedTuple):
+    """What goes wrong at one place of the contract; ``times`` limits it, None means always.
+
+    ``cut`` sends that many bytes of the real answer and closes the connection. ``delay`` waits that many
+    seconds before the answer, ``drip`` waits that long between pieces of it.
+    """
+
+    status: int | None = None
+    body: bytes | None = None
+    headers: Mapping[str, str] = {}
+    cut: int | None = None
+    delay: float = 0.0
+    drip: float = 0.0
+    times: int | None = None
+
+
+class Request(NamedTuple):
+    """One line of the registry's log."""
+
+    method: str
+    path: str
+    place: str
+    range: str | None
+    authorization: str | None
+
+
+class Registry:
+    """Serves published packages by POST (or only by GET) on 127.0.0.1 until it is closed.
+
+    ``answers`` replaces resolve answers by reference; ``token`` is demanded when set.
+    """
+
+    def __init__(self, dialect: Dialect = "post") -> None:
+        self.dialect = dialect
+        self.token: str | None = None
+        self.log: list[Request] = []
+        self.faults: dict[str, Fault] = {}
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.closing = threading.Event()
+        self._packages: dict[str, Package] = {}
+        self._artifacts: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.registry = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def publish(self, *packages: Package) -> None:
+        for one in packages:
+            self._packages[one.reference] = one
+            for data in (one.manifest, one.bundle):
+                self._artifacts[digest_of(data)] = data
+
+    def answer(self, reference: str) -> dict[str, Any] | None:
+        """The resolve answer for ``reference``; relative urls, as most registries send."""
+        if reference in self.answers:
+            return self.answers[reference]
+        package = self._packages.get(reference)
+        if package is None:
+            return None
+        manifest, bundle = package.digests
+        return {
+            "version": package.version,
+            "status": "published",
+            "manifest": {
+                "digest": manifest,
+                "url": f"/artifacts/manifest/{manifest}",
+                "size_bytes": len(package.manifest),
+            },
+            "bundle": {
+                "digest": bundle,
+                "url": f"/artifacts/bundle/{bundle}",
+                "size_bytes": len(package.bundle),
+            },
+            "an_unknown_field": True,
+        }
+
+    def artifact(self, digest: str) -> bytes | None:
+        return self._artifacts.get(digest)
+
+    def record(self, request: Request) -> Fault | None:
+        """Log one request and take the fault that is due at its place, if any."""
+        with self._lock:
+            self.log.append(request)
+            fault = self.faults.get(request.place)
+            if fault is None or fault.times is None:
+                return fault
+            if fault.times <= 0:
+                return None
+            self.faults[request.place] = fault._replace(times=fault.times - 1)
+            return fault
+
+    def requests(self, place: Place) -> list[Request]:
+        with self._lock:
+            return [entry for entry in self.log if entry.place == place]
+
+    def close(self) -> None:
+        """Stop; requests that are being delayed end at once."""
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+    registry: Registry
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are part of the tests, not news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name of the base class)
+        """The registry keeps its own log."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self.server.registry.dialect != "post":
+            self._send(405, b"", {"Allow": "GET"})
+            return
+        try:
+            selector = json.loads(body)["ref"]
+        except (ValueError, KeyError, TypeError):
+            selector = "?"
+        self._resolve(urlsplit(self.path).path, selector)
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path.startswith("/artifacts/"):
+            self._artifact(parts.path)
+        elif parts.path.endswith("/resolve") and self.server.registry.dialect == "get":
+            self._resolve(parts.path, parse_qs(parts.query).get("ref", ["?"])[0])
+        elif parts.path.startswith("/moved/"):
+            self._note("redirect")
+            self._send(302, b"", {"Location": parts.path.removeprefix("/moved")})
+        else:
+            self._note("other")
+            self._send(404, b"not here", {"Content-Type": "text/plain"})
+
+    def _resolve(self, path: str, selector: str) -> None:
+        fault = self._note("resolve")
+        registry = self.server.registry
+        form = registry.answer(f"{path.removeprefix('/v1/packages/').removesuffix('/resolve')}@{selector}")
+        kind = {"Content-Type": "application/json"}
+        if registry.token is not None and self.headers.get("Authorization") != f"Bearer {registry.token}":
+            self._fail(401, "unauthorized", "a token is needed")
+        elif form is None:
+            self._fail(404, "package_not_found", "no such package", fault)
+        else:
+            self._send(200, json.dumps(form).encode(), kind, fault)
+
+    def _artifact(self, path: str) -> None:
+        _, _, place, digest = path.split("/", 3)
+        fault = self._note(place)
+        data = self.server.registry.artifact(digest)
+        if data is None:
+            self._fail(404, "artifact_not_found", "no such artifact", fault)
+            return
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "ETag": f'"{digest}"',
+            "Accept-Ranges": "bytes",
+        }
+        asked = self.headers.get("Range")
+        if asked and asked.startswith("bytes=") and asked.endswith("-"):
+            start = int(asked[6:-1])
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            self._send(206, data[start:], headers, fault)
+        else:
+            self._send(200, data, headers, fault)
+
+    def _note(self, place: str) -> Fault | None:
+        headers = self.headers
+        return self.server.registry.record(
+            Request(self.command, self.path, place, headers.get("Range"), headers.get("Authorization"))
+        )
+
+    def _fail(self, status: int, code: str, message: str, fault: Fault | None = None) -> None:
+        body = json.dumps({"error": code, "message": message, "details": {}}).encode()
+        self._send(status, body, {"Content-Type": "application/json"}, fault)
+
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str], fault: Fault | None = None) -> None:
+        fault = fault or Fault()
+        if fault.delay and self.server.registry.closing.wait(fault.delay):
+            self.close_connection = True
+            return
+        shown = body if fault.body is None else fault.body
+        self.send_response(fault.status or status)
+        for name, value in {**headers, **fault.headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(shown)))
+        self.end_headers()
+        if fault.cut is not None:
+            self.wfile.write(shown[: fault.cut])
+            self.close_connection = True
+        elif fault.drip:
+            for start in range(0, len(shown), 1024):
+                self.wfile.write(shown[start : start + 1024])
+                time.sleep(fault.drip)
+        else:
+            self.wfile.write(shown)

@@ -1,0 +1,135 @@
+"""Real servers, built at test time from where their authors publish them."""
+
+import functools
+import os
+import platform
+import shutil
+import sys
+from typing import Any, NamedTuple
+
+from kit.build import built, npm_install, pip_install
+from kit.bundle import Package, manifest_form, pack_folder, package
+
+MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
+
+
+class RealServer(NamedTuple):
+    """A package, the newest revision of the protocol it speaks, and one call with a known answer."""
+
+    package: Package
+    revision: str
+    tool: str
+    arguments: dict[str, Any]
+    expected: str
+
+
+# Not for use: the address only makes the file complete, so that the server starts without a cluster.
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: nowhere, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
+current-context: nowhere
+users: [{name: nobody, user: {}}]
+"""
+
+
+@functools.cache
+def time_server() -> RealServer:
+    """Python, vendored dependencies with native modules, the newest revision."""
+    requirement = "mcp-server-time>=2026.1"
+    python = f"=={sys.version_info[0]}.{sys.version_info[1]}.*"
+    form = manifest_form(
+        "modelcontextprotocol/time@1.0.0",
+        "python3",
+        "-m",
+        "mcp_server_time",
+        env={"PYTHONPATH": "${bundle}"},
+        runtime={"python": python},
+    )
+    folder = built("time", [requirement, "hashed"], lambda staged: _packed(staged, pip_install, requirement))
+    return RealServer(
+        _published(form, folder), MODERN, "get_current_time", {"timezone": "UTC"}, '"timezone": "UTC"'
+    )
+
+
+@functools.cache
+def everything_server() -> RealServer:
+    """Node, a large tree of small files, speaks by handshake."""
+    return RealServer(
+        _node_package("everything", "stdio"), HANDSHAKE, "echo", {"message": "tea"}, "Echo: tea"
+    )
+
+
+@functools.cache
+def filesystem_server() -> Package:
+    """Node, works on folders that are granted with ``--set roots=DIR``."""
+    roots = {"type": "directory", "multiple": True, "required": True, "access": "rw"}
+    return _node_package("filesystem", "${config.roots}", config={"roots": roots})
+
+
+@functools.cache
+def filesystem_server_unbound() -> Package:
+    """The same server with a fixed folder, which ``--mount`` has to bring."""
+    return _node_package("filesystem", "/granted", reference="modelcontextprotocol/filesystem-fixed@1.0.0")
+
+
+@functools.cache
+def native_server() -> RealServer:
+    """Go, one statically linked binary inside the bundle, the newest revision."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    binary = f"kubernetes-mcp-server-linux-{machine}"
+
+    def install(staged: str, requirement: str) -> None:
+        npm_install(f"{staged}/.npm", requirement)
+        os.makedirs(os.path.join(staged, "bin"))
+        shutil.move(f"{staged}/.npm/node_modules/{binary}/bin/{binary}", f"{staged}/bin/server")
+        shutil.rmtree(f"{staged}/.npm")
+        os.chmod(f"{staged}/bin/server", 0o755)
+        with open(f"{staged}/kubeconfig", "w") as opened:
+            opened.write(KUBECONFIG)
+
+    def make(staged: str) -> None:
+        os.makedirs(f"{staged}/tree/.npm")
+        install(f"{staged}/tree", requirement)
+        _pack_tree(staged)
+
+    requirement = "kubernetes-mcp-server@0.0.67"
+    folder = built("native", [requirement, KUBECONFIG], make)
+    form = manifest_form(
+        "containers/kubernetes@1.0.0", "./bin/server", "--kubeconfig", "${bundle}/kubeconfig"
+    )
+    return RealServer(_published(form, folder), MODERN, "configuration_view", {}, "current-context: nowhere")
+
+
+def _node_package(name: str, *args: str, reference: str | None = None, **fields: Any) -> Package:
+    requirement = f"@modelcontextprotocol/server-{name}@>=2026.1"
+    main = f"${{bundle}}/node_modules/@modelcontextprotocol/server-{name}/dist/index.js"
+    form = manifest_form(
+        reference or f"modelcontextprotocol/{name}@1.0.0",
+        "node",
+        main,
+        *args,
+        runtime={"node": ">=20"},
+        **fields,
+    )
+    folder = built(name, [requirement, "packed"], lambda staged: _packed(staged, npm_install, requirement))
+    return _published(form, folder)
+
+
+def _packed(staged: str, install: Any, requirement: str) -> None:
+    os.makedirs(f"{staged}/tree")
+    install(f"{staged}/tree", requirement)
+    _pack_tree(staged)
+
+
+def _pack_tree(staged: str) -> None:
+    """Pack ``staged/tree`` beside itself: packing takes seconds, and every worker of every run needs it."""
+    with open(f"{staged}/bundle.tar.gz", "wb") as opened:
+        opened.write(pack_folder(f"{staged}/tree"))
+    shutil.rmtree(f"{staged}/tree")
+
+
+def _published(form: dict[str, Any], folder: str) -> Package:
+    with open(f"{folder}/bundle.tar.gz", "rb") as opened:
+        return package(form, opened.read())
