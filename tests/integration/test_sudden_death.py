@@ -83,8 +83,10 @@ def test_a_client_that_hangs_up_during_the_download_ends_it_at_once(
         process.stdin.close()
         assert process.wait(3) == 0
         assert process.stdout.read() == b""
-    assert mcp.cached("staging") == []
     assert mcp.cached("bundles", "trees") == []
+    registry.faults = {}
+    assert mcp.run("run", programs.single().reference, "--", "leave", "3").status == 3
+    assert mcp.cached("staging") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -116,3 +118,12 @@ def test_input_that_came_before_the_server_was_there_is_not_lost(mcp: Mcp, regis
         assert process.stdout.readline() == b"first message\n"
         process.stdin.close()
         assert process.wait(10) == 0
+
+
+def test_a_message_and_the_end_of_input_before_the_server_is_there(mcp: Mcp, registry: Registry) -> None:
+    """A one-shot use in a shell, ``echo ... | mcp run``: a closed pipe with input is no hang-up."""
+    registry.publish(programs.single())
+    registry.faults["bundle"] = Fault(delay=0.3)
+    result = mcp.run("run", programs.single().reference, "--", "cat", given=b"only message\n")
+    assert result.status == 0, result.stderr
+    assert result.stdout == b"only message\n"
