@@ -53,7 +53,8 @@ def parse_document(data: bytes) -> Document:
     if root is None:
         return Document({}, {})
     walk = _Walk(loader)
-    return Document(walk.value(root, ()), walk.lines)
+    value = walk.value(root, ())
+    return Document({} if value is None else value, walk.lines)
 
 
 class _Walk:

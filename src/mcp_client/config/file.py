@@ -47,32 +47,39 @@ def _read(path: str, schema: type[Section]) -> dict[str, Any]:
         document = parse_document(data)
     except DocumentError as error:
         raise _invalid(path, error.line, _dotted(error.path), error.message) from None
-    # A section whose keys are all commented out is null in YAML; it says nothing, which is fine.
-    value = document.value
-    if isinstance(value, dict):
-        value = {
-            key: given for key, given in value.items() if given is not None or key not in schema.model_fields
-        }
+    value = _without_empty(document.value, schema)
     try:
         return schema.model_validate(value).model_dump(exclude_unset=True)
     except ValidationError as error:
         raise _explain(path, document, error, schema) from None
 
 
+def _without_empty(value: Any, schema: type[Section]) -> Any:
+    """A section or list whose lines are all commented out is null in YAML; it says nothing, which is fine."""
+    if not isinstance(value, dict):
+        return value
+    kept = {}
+    for key, given in value.items():
+        default = schema.model_fields[key].default if key in schema.model_fields else None
+        if given is None and isinstance(default, Section | list | dict):
+            continue
+        kept[key] = _without_empty(given, type(default)) if isinstance(default, Section) else given
+    return kept
+
+
 def _read_bytes(path: str) -> bytes:
+    if path == os.devnull:
+        return b""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise unreadable(path, "not a regular file")
+            return os.read(fd, MAX_SIZE + 1)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise unreadable(path, error) from error
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            if path == os.devnull:
-                return b""
-            raise unreadable(path, "not a regular file")
-        try:
-            return file.read(MAX_SIZE + 1)
-        except OSError as error:
-            raise unreadable(path, error) from error
 
 
 def _explain(path: str, document: Document, error: ValidationError, schema: type[Section]) -> MCPError:
@@ -84,11 +91,12 @@ def _explain(path: str, document: Document, error: ValidationError, schema: type
         )
         problems.append((line, _dotted(place), _sentence(problem), problem["type"] == "extra_forbidden"))
     problems.sort(key=lambda problem: problem[0])
-    line, key, sentence, unknown = problems[0]
+    line, key, sentence, _ = problems[0]
     more = [f"; line {line}: {key}: {sentence}" for line, key, sentence, _ in problems[1:_MAX_PROBLEMS]]
     if len(problems) > _MAX_PROBLEMS:
         more.append(f"; and {len(problems) - _MAX_PROBLEMS} more")
-    hint = (_nearest(key, known_keys(schema)) if unknown else None) or _HINT
+    misspelt = next((key for _, key, _, unknown in problems if unknown), None)
+    hint = (misspelt and _nearest(misspelt, known_keys(schema))) or _HINT
     return _invalid(path, line, key, sentence + "".join(more), hint)
 
 
@@ -116,15 +124,16 @@ def _shown(given: Any) -> str:
         return "nothing"
     if isinstance(given, bool):
         return str(given).lower()
-    return repr(printable(given, 60)) if isinstance(given, str) else str(given)[:60]
+    return f"'{printable(given, 60)}'" if isinstance(given, str) else str(given)[:60]
 
 
 def _nearest(key: str, keys: tuple[str, ...]) -> str | None:
     """A hint with the key that was probably meant: misspelt, or right but in another section."""
-    leaf = key.rpartition(".")[2]
-    sections = {known.rpartition(".")[0] for known in keys if "." in known}
-    near = difflib.get_close_matches(key, [*keys, *sections], n=1, cutoff=0.75)
-    near = near or [known for known in keys if known.rpartition(".")[2] == leaf]
+    parent, _, leaf = key.rpartition(".")
+    every = [*keys, *{known.rpartition(".")[0] for known in keys if "." in known}]
+    siblings = {known.rpartition(".")[2]: known for known in every if known.rpartition(".")[0] == parent}
+    near = [siblings[name] for name in difflib.get_close_matches(leaf, siblings, n=1)]
+    near = near or [known for known in every if known.rpartition(".")[2] == leaf]
     return f"did you mean {near[0]}?" if near else None
 
 

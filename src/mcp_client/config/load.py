@@ -67,7 +67,7 @@ def _read_files(home: str, config_file: str, policy_file: str, *, required: bool
     known = memo.read(memo_file, identity)
     if known is not None:
         return known
-    from mcp_client.config.file import read_config, read_policy  # noqa: PLC0415 - yaml and pydantic
+    from mcp_client.config.file import read_config, read_policy  # yaml and pydantic
 
     config = read_config(config_file) if config_id else None
     policy = read_policy(policy_file) if policy_id else None
@@ -133,7 +133,7 @@ def _parse(parse: Callable[[str], T], text: str, source: str, code: str) -> T:
         return parse(text.strip())
     except ValueError as error:
         # A URL that was refused may be refused for the password in it.
-        got = "another" if parse is registry_url else repr(printable(text, 80))
+        got = "another" if parse is registry_url else f"'{printable(text, 80)}'"
         raise MCPError(code, f"{source}: {error}, got {got}", details={"source": source}) from None
 
 

@@ -55,7 +55,7 @@ def read(path: str, identity: list[Any]) -> tuple[Any, Any] | None:
             return None
         form = json.loads(os.read(fd, _MAX_SIZE))
         return (form["config"], form["policy"]) if form["identity"] == identity else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     finally:
         os.close(fd)

@@ -9,10 +9,9 @@ from mcp_client.config.units import parse_duration
 EMBEDDED = "embedded"
 NOTHING = "none"
 _URL_FORM = "https://host[:port][/path], file:///folder or 'embedded'"
-_HTTP = re.compile(
-    r"(https?)://((?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)((?:/[^\s?#\\]*)?)", re.IGNORECASE
-)
-_FILE = re.compile(r"file://(?:localhost)?(/[^\s?#]*)", re.IGNORECASE)
+# Patterns are compiled on use: most runs have no registry to read.
+_HTTP = r"(https?)://((?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)((?:/[^\s?#\\]*)?)"
+_FILE = r"file://(?:localhost)?(/[^\s?#]*)"
 _MAX_URL = 2048
 
 
@@ -24,9 +23,9 @@ def registry_url(text: str) -> str | None:
     if text == EMBEDDED:
         return None
     if len(text) <= _MAX_URL and text.isprintable():
-        if web := _HTTP.fullmatch(text):
+        if web := re.fullmatch(_HTTP, text, re.IGNORECASE):
             return f"{web[1].lower()}://{web[2].lower()}{web[3]}".rstrip("/")
-        if folder := _FILE.fullmatch(text):
+        if folder := re.fullmatch(_FILE, text, re.IGNORECASE):
             return "file://" + (folder[1].rstrip("/") or "/")
     if "@" in text or "?" in text or "#" in text:
         raise ValueError(
