@@ -55,6 +55,6 @@ def _pad(version: Version, width: int) -> Version:
 def _invalid(expression: str) -> MCPError:
     return MCPError(
         "manifest-invalid",
-        f"not a version constraint: {printable(expression, 80)!r}",
+        f"not a version constraint: '{printable(expression, 80)}'",
         hint="write clauses such as >=3.11,<3.12 with >=, >, <=, <, ==, != or ~=",
     )

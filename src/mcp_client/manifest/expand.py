@@ -51,7 +51,7 @@ def _replace(text: str, values: Mapping[str, Value]) -> str:
         if name not in values:
             raise MCPError(
                 "manifest-invalid",
-                f"unknown variable ${{{printable(name, 60)}}} in {printable(text, 80)!r}",
+                f"unknown variable ${{{printable(name, 60)}}} in '{printable(text, 80)}'",
                 hint="there are ${bundle}, ${data} and ${config.NAME}; write $${ for a plain ${",
             )
         value = values[name]
@@ -64,7 +64,7 @@ def _name(match: re.Match[str]) -> str:
     if match[1] is None:
         raise MCPError(
             "manifest-invalid",
-            f"a variable that is not closed in {printable(match.string, 80)!r}",
+            f"a variable that is not closed in '{printable(match.string, 80)}'",
             hint="write ${bundle}, ${data} or ${config.NAME}; write $${ for a plain ${",
         )
     return match[1][:-1]

@@ -60,10 +60,10 @@ def _check(name: str, option: ConfigOption, text: str) -> str:
     if CONTROL.search(text) or len(os.fsencode(text)) > MAX_STRING:
         raise _invalid(name, "a value is at most 128 KB, without control characters", None)
     if option.type == "number" and not _NUMBER.fullmatch(text):
-        raise _invalid(name, f"expected a number, got {printable(text, 80)!r}", None)
+        raise _invalid(name, f"expected a number, got '{printable(text, 80)}'", None)
     if option.type == "boolean":
         if text.lower() not in _BOOLEANS:
-            raise _invalid(name, f"expected true or false, got {printable(text, 80)!r}", None)
+            raise _invalid(name, f"expected true or false, got '{printable(text, 80)}'", None)
         return _BOOLEANS[text.lower()]
     if option.type in ("file", "directory"):
         return _existing(name, option, text)
@@ -74,7 +74,7 @@ def _existing(name: str, option: ConfigOption, text: str) -> str:
     path = os.path.abspath(os.path.expanduser(text)) if text else ""
     exists = os.path.isdir if option.type == "directory" else os.path.isfile
     if not path or not exists(path):
-        raise _invalid(name, f"expected an existing {option.type}, got {printable(text, 200)!r}", None)
+        raise _invalid(name, f"expected an existing {option.type}, got '{printable(text, 200)}'", None)
     return path
 
 

@@ -70,7 +70,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _RefusedError(f"the key {printable(twice, 60)!r} is given twice in one object")
+        raise _RefusedError(f"the key '{printable(twice, 60)}' is given twice in one object")
     return result
 
 
