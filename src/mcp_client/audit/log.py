@@ -52,7 +52,8 @@ class AuditLog:
         outlives this process, but not a power cut in the next seconds.
         """
         try:
-            body = json.dumps({**record, "prev": None}, separators=(",", ":"), allow_nan=False)
+            own = {key: value for key, value in record.items() if key != "prev"}
+            body = json.dumps({**own, "prev": None}, separators=(",", ":"), allow_nan=False)
             self._make_folder()
             with self._writing(len(body) + _LINK) as fd:
                 self._write(fd, body)

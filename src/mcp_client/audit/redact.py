@@ -61,7 +61,7 @@ def redact(text: str) -> str:
 
 
 def redact_args(args: Sequence[str]) -> list[str]:
-    """Arguments without secrets, ``--token VALUE`` and ``TOKEN=VALUE`` too; at most 200, then their number."""
+    """Arguments without secrets, ``--token VALUE`` and ``TOKEN=VALUE`` too; at most 200 and their number."""
     result: list[str] = []
     after_secret = False
     for arg in args[:_MAX_ARGS]:
@@ -88,13 +88,13 @@ def is_telling(name: str) -> bool:
     folded = name.lower().translate(_FOLD)
     if folded in _TELLING_ALONE or any(word in folded for word in _TELLING):
         return True
-    return re.split(r"[-_.]", name.lower())[-1] in _TELLING_LAST
+    return re.split(r"[-_.]|(?<=[a-z0-9])(?=[A-Z])", name)[-1].lower() in _TELLING_LAST
 
 
 def _redact_values(text: str) -> str:
     shown: list[str] = []
     done = 0
-    for name in iter(lambda: _NAME.search(text, done), None):
+    while name := _NAME.search(text, done):
         shown.append(text[done : name.end()])
         done = name.end()
         # `token://` is a URL, not a pair.
