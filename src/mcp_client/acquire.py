@@ -117,6 +117,7 @@ def _check_identity(resolution: Resolution, manifest: "Manifest") -> None:
     if manifest.name != reference.package or (versions and manifest.version != reference.selector):
         raise MCPError(
             "manifest-mismatch",
-            f"asked for {reference}, and the manifest is of {printable(manifest.name)}@{printable(manifest.version)}",
+            f"asked for {reference}, and the manifest is of "
+            f"{printable(manifest.name)}@{printable(manifest.version)}",
             hint="the registry serves the wrong package; nothing was run",
         )

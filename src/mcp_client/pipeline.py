@@ -142,8 +142,9 @@ def _granted_folders(
     for name, value in options.items():
         option = manifest.config[name]
         if option.type in {"file", "directory"}:
-            for path in (value,) if isinstance(value, str) else value:
-                folders.append(grant_folder(path, path, writable=option.access == "rw", home=home))
+            paths = (value,) if isinstance(value, str) else value
+            writable = option.access == "rw"
+            folders += [grant_folder(path, path, writable=writable, home=home) for path in paths]
     return tuple(folders)
 
 

@@ -44,7 +44,7 @@ class ClientWatch:
 
     def __enter__(self) -> None:
         """Begin to watch."""
-        from threading import Thread  # noqa: PLC0415  only a cold start needs it
+        from threading import Thread
 
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
         self._thread = Thread(target=self._watch, daemon=True)

@@ -5,6 +5,7 @@ import select
 import signal
 import time
 from types import FrameType
+from typing import Literal
 
 from mcp_client.executor.client import HUNG_UP, can_hang_up, unread_bytes
 from mcp_client.executor.outcome import Outcome
@@ -129,9 +130,9 @@ class Supervisor:
     def _outcome(self) -> Outcome:
         ended = self._process.collect()
         seconds = time.monotonic() - self._started
+        kind: Literal["exit", "signal", "timeout"] = "exit" if ended.signal is None else "signal"
         if self._timed_out:
-            return Outcome("timeout", ended.status, ended.signal, self._reason, seconds, ended.usage)
-        kind = "exit" if ended.signal is None else "signal"
+            kind = "timeout"
         return Outcome(kind, ended.status, ended.signal, self._reason, seconds, ended.usage)
 
 

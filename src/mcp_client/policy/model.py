@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """Upper bounds for one run: bytes of memory, thousandths of a core, processes, descriptors per process."""
+    """Upper bounds for one run: memory in bytes, thousandths of a core, processes, files per process."""
 
     memory: int
     cpu: int

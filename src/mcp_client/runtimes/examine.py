@@ -82,7 +82,7 @@ def _too_broad(place: str, environ: Mapping[str, str]) -> bool:
     home = os.path.realpath(environ.get("HOME") or os.path.expanduser("~"))
     if not os.path.isdir(place):
         return False
-    return place == "/" or place == home or home.startswith(f"{place}/") or place == f"{home}/.local"
+    return place in {"/", home, f"{home}/.local"} or home.startswith(f"{place}/")
 
 
 def _ask(argv: list[str], environ: Mapping[str, str]) -> str:

@@ -54,10 +54,11 @@ def find_runtime(name: str, constraint: str | None, host: Host) -> Runtime:
             hint=f"install a matching one, or name it in the configuration: runtimes: {{{name}: /path}}",
             run_status=EXIT_NOT_FOUND,
         )
+    shown = printable(name)
     raise MCPError(
         "runtime-missing",
-        f"the package needs the host's {printable(name)}, and there is none",
-        hint=f"install {printable(name)}, or name it in the configuration: runtimes: {{{printable(name)}: /path}}",
+        f"the package needs the host's {shown}, and there is none",
+        hint=f"install {shown}, or name it in the configuration: runtimes: {{{shown}: /path}}",
         run_status=EXIT_NOT_FOUND,
     )
 
@@ -71,7 +72,7 @@ def _examine(path: str, name: str, host: Host) -> Runtime | None:
     if isinstance(known, dict) and known.get("identity") == identity:
         answer = known["answer"]
     else:
-        from mcp_client.runtimes.examine import examine  # noqa: PLC0415  starts processes, once a runtime
+        from mcp_client.runtimes.examine import examine
 
         answer = examine(path, name, host.environ)
         memory[path] = {"identity": identity, "answer": answer}

@@ -50,7 +50,7 @@ class Backend(Protocol):
 def open_backend(filter_folder: str) -> Backend:
     """The sandbox of this platform. Raises ``sandbox-unavailable`` where there is none."""
     if sys.platform == "linux":
-        from mcp_client.sandbox.linux.backend import LinuxBackend  # noqa: PLC0415  platform split
+        from mcp_client.sandbox.linux.backend import LinuxBackend
 
         return LinuxBackend(filter_folder)
     raise MCPError(

@@ -9,15 +9,20 @@ State = Literal["enforced", "degraded", "unavailable"]
 
 
 class Bind(NamedTuple):
-    """Show ``source`` of the host at ``target``, with everything mounted below it, never setuid."""
+    """Show ``source`` of the host at ``target``, with everything mounted below it, never setuid.
+
+    ``granted`` marks what a user gave to the server, to be used with its owner's rights.
+    """
 
     source: str
     target: str
     writable: bool = False
     executable: bool = True
     device: bool = False
+    granted: bool = False
 
     def describe(self) -> str:
+        """One line of the printed plan."""
         flags = ["rw" if self.writable else "ro"]
         flags += [] if self.executable else ["noexec"]
         flags += ["device"] if self.device else []
@@ -35,6 +40,7 @@ class Tmpfs(NamedTuple):
     writable: bool = True
 
     def describe(self) -> str:
+        """One line of the printed plan."""
         flags = f"{'rw' if self.writable else 'ro'}{'' if self.executable else ', noexec'}"
         return f"tmpfs {self.target} ({flags}, {self.size >> 10} KiB, {self.inodes} inodes)"
 
@@ -45,6 +51,7 @@ class Proc(NamedTuple):
     target: str
 
     def describe(self) -> str:
+        """One line of the printed plan."""
         return f"proc {self.target}"
 
 
@@ -55,6 +62,7 @@ class File(NamedTuple):
     content: str
 
     def describe(self) -> str:
+        """One line of the printed plan."""
         return f"file {self.target} ({len(self.content)} bytes)"
 
 
@@ -65,6 +73,7 @@ class Link(NamedTuple):
     to: str
 
     def describe(self) -> str:
+        """One line of the printed plan."""
         return f"link {self.target} -> {self.to}"
 
 
@@ -75,6 +84,7 @@ class Sysctl(NamedTuple):
     value: str
 
     def describe(self) -> str:
+        """One line of the printed plan."""
         return f"set {self.target} = {self.value}"
 
 
@@ -84,6 +94,7 @@ class Freeze(NamedTuple):
     target: str
 
     def describe(self) -> str:
+        """One line of the printed plan."""
         return f"freeze {self.target}"
 
 

@@ -34,7 +34,7 @@ def _profile_key(*, subprocess: bool) -> str:
 
 def _compile(*, subprocess: bool) -> tuple[bytes, ...]:
     try:
-        from mcp_client.sandbox.linux.seccomp import compile_filters  # noqa: PLC0415  18 ms, once a profile
+        from mcp_client.sandbox.linux.seccomp import compile_filters
     except (ImportError, RuntimeError, OSError) as error:
         raise MCPError(
             "sandbox-unavailable",

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from typing import NamedTuple, NoReturn
 
 from mcp_client.sandbox.linux import libc, mounts
-from mcp_client.sandbox.spec import SandboxSpec
+from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
+from mcp_client.sandbox.spec import Bind, SandboxSpec
 
-INNER_ID = 1000
 HOSTNAME = "mcp"
 FORWARDED_SIGNALS = (
     signal.SIGTERM,
@@ -58,7 +58,7 @@ class Channel(NamedTuple):
     control: int
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """A step of the set-up did not succeed; ``stage`` names it."""
 
     def __init__(self, stage: str, error: OSError) -> None:
@@ -79,7 +79,7 @@ class step:  # noqa: N801  reads as the statement it is used as
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Turn an OSError into a failure of this stage."""
         if isinstance(error, OSError):
-            raise StepFailed(self._stage, error) from error
+            raise StepError(self._stage, error) from error
 
 
 def run_child(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, supervisor: int) -> NoReturn:
@@ -88,7 +88,7 @@ def run_child(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, s
     try:
         _become_porter(spec, filters, channel, supervisor)
         status = 0
-    except StepFailed as failure:
+    except StepError as failure:
         _report_failure(channel, failure.stage, failure.error)
     except BaseException as error:  # noqa: BLE001  the last frame of this process: anything else must still fail closed
         _report_failure(channel, type(error).__name__, OSError(0, str(error)))
@@ -109,8 +109,11 @@ def _become_porter(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Chann
         if os.getppid() != supervisor:
             raise ProcessLookupError(errno.ESRCH, "the supervisor is gone")
         os.setsid()
-    with step("leave the host's groups"):
-        if os.geteuid() == 0:
+    clones: dict[int, int] = {}
+    if os.geteuid() == 0:
+        with step("map granted folders"):
+            clones = _clone_granted(spec)
+        with step("leave the host's groups"):
             os.setgroups([])
     with step("create namespaces"):
         libc.unshare(_NAMESPACES)
@@ -122,7 +125,13 @@ def _become_porter(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Chann
     if init:
         os.write(channel.setup, f"init\t{init}\n".encode())
         return
-    _become_init(spec, filters, channel)
+    _become_init(spec, filters, channel, clones)
+
+
+def _clone_granted(spec: SandboxSpec) -> dict[int, int]:
+    granted = {i: op.source for i, op in enumerate(spec.mounts) if isinstance(op, Bind) and op.granted}
+    clones = {index: clone_as_owner(source) for index, source in granted.items()}
+    return {index: clone for index, clone in clones.items() if clone is not None}
 
 
 def _await_word(control: int) -> None:
@@ -131,7 +140,9 @@ def _await_word(control: int) -> None:
         os._exit(1)
 
 
-def _become_init(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel) -> None:
+def _become_init(
+    spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, clones: dict[int, int]
+) -> None:
     # The porter's end is what the supervisor waits for before this word: only then is the supervisor our
     # parent, and a parent-death signal asked for earlier would be the porter's.
     _await_word(channel.control)
@@ -145,7 +156,7 @@ def _become_init(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel
         libc.sethostname(HOSTNAME)
     with step("open mount sources"):
         libc.make_mounts_private()
-        clones = mounts.clone_sources(spec.mounts)
+        mounts.clone_sources(spec.mounts, clones)
     with step("become an unprivileged user"):
         os.setresgid(INNER_ID, INNER_ID, INNER_ID)
         os.setresuid(INNER_ID, INNER_ID, INNER_ID)
@@ -227,9 +238,7 @@ def _become_server(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Chann
             for limit, value in resource_limits(spec).items():
                 resource.setrlimit(limit, (value, value))
         with step("enter the working folder"):
-            os.chdir(spec.directory)
-            if os.getcwd() != spec.directory:
-                raise NotADirectoryError(errno.ENOTDIR, f"{spec.directory} leads elsewhere")
+            _enter_folder(spec.directory)
         with step("reset signals"):
             _reset_signals()
         with step("close descriptors"):
@@ -244,14 +253,20 @@ def _become_server(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Chann
             os.write(channel.setup, b"ready\n")
             _await_word(channel.control)
         with step("exec"):
-            os.execve(spec.argv[0], spec.argv, dict(spec.environment))
-    except StepFailed as failure:
+            os.execve(spec.argv[0], spec.argv, dict(spec.environment))  # noqa: S606  no shell is meant
+    except StepError as failure:
         _report_failure(channel, failure.stage, failure.error)
     except BaseException as error:  # noqa: BLE001  as in run_child
         _report_failure(channel, type(error).__name__, OSError(0, str(error)))
     finally:
         os._exit(127)
     raise AssertionError
+
+
+def _enter_folder(folder: str) -> None:
+    os.chdir(folder)
+    if os.getcwd() != folder:
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} leads elsewhere")
 
 
 def resource_limits(spec: SandboxSpec) -> Mapping[int, int]:

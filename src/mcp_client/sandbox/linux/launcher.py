@@ -6,12 +6,9 @@ import signal
 from typing import NoReturn
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
-from mcp_client.sandbox.linux import init, libc
+from mcp_client.sandbox.linux import identity, init, libc
 from mcp_client.sandbox.linux.refusals import explain
 from mcp_client.sandbox.spec import ProcessExit, SandboxSpec, Usage
-
-# The kernel's overflow id: it owns nothing that matters, so a server started by root is nobody to the host.
-UNPRIVILEGED_ID = 65534
 
 
 class LinuxProcess:
@@ -150,18 +147,8 @@ def _process_exit(status: int, usage: Usage) -> ProcessExit:
     return ProcessExit(code, None, usage) if code >= 0 else ProcessExit(None, -code, usage)
 
 
-def _map_ids(pid: int) -> None:
-    """One line each (user_namespaces(7)): an unprivileged id of the host is the sandbox's only id."""
-    uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
-        uid = gid = UNPRIVILEGED_ID
+def _map_ids(porter: int) -> None:
     try:
-        for name, content in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{init.INNER_ID} {uid} 1"),
-            ("gid_map", f"{init.INNER_ID} {gid} 1"),
-        ):
-            with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
-                file.write(content)
+        identity.map_ids(porter)
     except OSError as error:
-        raise explain("map the user", error.errno or 0, f"{name}: {error.strerror}") from error
+        raise explain("map the user", error.errno or 0, f"{error.filename}: {error.strerror}") from error

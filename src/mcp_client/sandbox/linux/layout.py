@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder, Limits
-from mcp_client.sandbox.linux.init import HOSTNAME, INNER_ID
+from mcp_client.sandbox.linux.identity import INNER_ID
+from mcp_client.sandbox.linux.init import HOSTNAME
 from mcp_client.sandbox.spec import Bind, File, Freeze, Link, MountOperation, Proc, Sysctl, Tmpfs
 
 BUNDLE = "/bundle"
@@ -102,12 +103,14 @@ def plan_mounts(
     operations.append(Link("/var/tmp", "/tmp"))  # noqa: S108
     operations.append(Bind(tree, BUNDLE))
     if data is not None:
-        operations.append(Bind(data, DATA, writable=True, executable=executable_scratch))
+        operations.append(Bind(data, DATA, writable=True, executable=executable_scratch, granted=True))
     binds = [Bind(path, path) for path in runtimes if not _in_system(path)]
     for folder in folders:
         check_target(folder.inside)
         executable = executable_scratch or not folder.writable
-        binds.append(Bind(folder.host, folder.inside, writable=folder.writable, executable=executable))
+        binds.append(
+            Bind(folder.host, folder.inside, writable=folder.writable, executable=executable, granted=True)
+        )
     # Parents before children, so that none hides another.
     operations.extend(sorted(_unique(binds), key=lambda bind: bind.target.count("/")))
     return tuple(operations)
@@ -116,7 +119,7 @@ def plan_mounts(
 def check_target(inside: str) -> None:
     """Refuse a mount over the sandbox's own places (``mount-refused``)."""
     for place in (*_RESERVED, "/usr", *(f"/{name}" for name in _USR_LINKS)):
-        if inside == "/" or inside == place or inside.startswith(f"{place}/"):
+        if inside in {"/", place} or inside.startswith(f"{place}/"):
             raise MCPError(
                 "mount-refused",
                 f"{inside} is a place of the sandbox's own",

@@ -62,7 +62,7 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
 class _MountAttributes(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012  ctypes reads the list
+    _fields_ = [
         ("set", ctypes.c_uint64),
         ("clear", ctypes.c_uint64),
         ("propagation", ctypes.c_uint64),
@@ -71,7 +71,7 @@ class _MountAttributes(ctypes.Structure):
 
 
 class _FilterProgram(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]  # noqa: RUF012
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
 def _checked(result: int, what: str) -> int:

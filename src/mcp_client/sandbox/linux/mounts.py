@@ -6,6 +6,7 @@ granted folder can redirect a mount. New folders are only ever made in file syst
 """
 
 import os
+import stat
 from collections.abc import Sequence
 
 from mcp_client.sandbox.linux import libc
@@ -16,15 +17,16 @@ _SAFE = libc.MOUNT_ATTR_NOSUID | libc.MOUNT_ATTR_NODEV
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def clone_sources(operations: Sequence[MountOperation]) -> dict[int, int]:
-    """Detached, restricted copies of every bound source: index of the operation -> mount descriptor."""
-    clones = {}
+def clone_sources(operations: Sequence[MountOperation], clones: dict[int, int]) -> None:
+    """Add to ``clones`` detached, restricted copies of every bound source: index of the operation -> mount.
+
+    What is in ``clones`` already is restricted and kept.
+    """
     for index, operation in enumerate(operations):
         if isinstance(operation, Bind):
-            mount = libc.clone_tree(operation.source)
-            libc.set_mount_attributes(mount, _bind_attributes(operation), recursive=True)
-            clones[index] = mount
-    return clones
+            if index not in clones:
+                clones[index] = libc.clone_tree(operation.source)
+            libc.set_mount_attributes(clones[index], _bind_attributes(operation), recursive=True)
 
 
 def _bind_attributes(operation: Bind) -> int:
@@ -67,8 +69,9 @@ class Root:
 
     def _carry_out(self, operation: MountOperation, clone: int) -> None:
         match operation:
-            case Bind(source=source, target=target):
-                point = self._open_point(target, folder=os.path.isdir(source))
+            case Bind(target=target):
+                # Asked of the clone: the source's own path may be closed to the user we have become.
+                point = self._open_point(target, folder=stat.S_ISDIR(os.fstat(clone).st_mode))
                 _attach_and_close(clone, point)
             case Tmpfs():
                 self._mount_tmpfs(operation)

@@ -1,0 +1,1 @@
+"""Run small hostile programs inside the real sandbox, and outside of it as a positive control."""

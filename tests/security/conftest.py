@@ -1,0 +1,6 @@
+"""Make the arena importable from every file of attacks."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))

@@ -1,0 +1,161 @@
+"""Ways to files that were not granted. Each succeeds outside and must fail inside."""
+
+import os
+
+import pytest
+from arena.sandbox import SMALL, attempt_inside, attempt_outside
+
+from mcp_client.policy.model import Folder
+
+
+@pytest.fixture
+def secret(tmp_path: os.PathLike[str]) -> str:
+    path = os.path.join(tmp_path, "secret")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("host secret")
+    return path
+
+
+@pytest.fixture
+def granted(tmp_path: os.PathLike[str]) -> str:
+    path = os.path.join(tmp_path, "granted")
+    os.mkdir(path)
+    with open(os.path.join(path, "note"), "w", encoding="utf-8") as file:
+        file.write("note")
+    return path
+
+
+READS = {
+    "its own path": "return open(target).read()",
+    "/proc/self/root": "return open('/proc/self/root' + target).read()",
+    "/proc/1/root": "return open(f'/proc/{PID}/root' + target).read()",
+    "dots": "return open('/tmp/../../../../../..' + target).read()",
+    "a link made inside": """
+        path = f'/tmp/link-{os.getpid()}'
+        os.symlink(target, path)
+        try:
+            return open(path).read()
+        finally:
+            os.unlink(path)
+    """,
+    "the working folder's parents": """
+        for _ in range(64):
+            os.chdir('..')
+        return open('.' + target).read()
+    """,
+}
+
+
+@pytest.mark.parametrize("way", READS)
+def test_a_file_of_the_host_cannot_be_read_by(way: str, secret: str) -> None:
+    inside = attempt_inside(READS[way].replace("{PID}", "1"), secret)
+    assert inside.refused in {"ENOENT", "EACCES", "EPERM"}
+    outside = attempt_outside(READS[way].replace("{PID}", "self"), secret)
+    assert outside.got == "host secret"
+
+
+@pytest.mark.parametrize("link", ["absolute", "relative"])
+def test_a_link_in_the_bundle_leads_nowhere(link: str, secret: str, tmp_path: os.PathLike[str]) -> None:
+    tree = os.path.join(tmp_path, "tree")
+    os.mkdir(tree)
+    os.symlink(secret if link == "absolute" else "../secret", os.path.join(tree, "link"))
+    assert attempt_inside("return open('/bundle/link').read()", tree=tree).refused == "ENOENT"
+    assert attempt_outside("return open(target).read()", os.path.join(tree, "link")).got == "host secret"
+
+
+@pytest.mark.parametrize("place", ["/bundle/new", "/new", "/usr/new", "/etc/new", "/dev/new", "/home/new"])
+def test_nothing_can_be_written_at(place: str, tmp_path: os.PathLike[str]) -> None:
+    body = "return open(target, 'w').write('x')"
+    assert attempt_inside(body, place).refused == "EROFS"
+    assert attempt_outside(body, os.path.join(tmp_path, "new")).got == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "open(f, 'w')",
+        "os.unlink(f)",
+        "os.rename(f, f + '2')",
+        "os.chmod(f, 0o600)",
+        "os.utime(f)",
+        "os.link(f, f + '2')",
+    ],
+)
+def test_a_read_only_grant_stays_as_it_is(change: str, granted: str) -> None:
+    body = f"f = target + '/note'\n{change}\nreturn True"
+    inside = attempt_inside(body, "/mnt/notes", folders=[Folder(granted, "/mnt/notes", False)])
+    assert inside.refused == "EROFS"
+    assert attempt_outside(body, granted).got is True
+
+
+def test_a_writable_grant_can_be_written_and_is_the_callers(granted: str) -> None:
+    body = "return open(target + '/made', 'w').write('made inside')"
+    inside = attempt_inside(body, "/mnt/notes", folders=[Folder(granted, "/mnt/notes", True)])
+    assert inside.got == len("made inside")
+    made = os.stat(os.path.join(granted, "made"))
+    assert (made.st_uid, made.st_gid) == (os.getuid(), os.getgid())
+
+
+@pytest.mark.parametrize("bits", [0o4755, 0o2755, 0o6755])
+def test_no_setuid_file_can_be_left_behind(bits: int, granted: str) -> None:
+    body = f"os.chmod(target + '/note', {bits}); return True"
+    folders = [Folder(granted, "/mnt/notes", True)]
+    assert attempt_inside(body, "/mnt/notes", folders=folders).refused == "EPERM"
+    create = f"os.close(os.open(target + '/made', os.O_CREAT | os.O_WRONLY, {bits})); return True"
+    assert attempt_inside(create, "/mnt/notes", folders=folders).refused == "EPERM"
+    assert attempt_outside(body, granted).got is True
+
+
+@pytest.mark.parametrize("place", ["/tmp", "/home/mcp", "/dev/shm"])
+def test_scratch_space_holds_no_programs(place: str) -> None:
+    body = """
+        import shutil
+        program = target + '/program'
+        shutil.copy(os.path.realpath('/bin/true'), program)
+        os.chmod(program, 0o755)
+        try:
+            os.execv(program, ['program', json.dumps({'got': 'executed'})])
+        finally:
+            os.unlink(program)
+    """
+    assert attempt_inside(body, place).refused == "EACCES"
+    echo = body.replace("/bin/true", "/bin/echo").replace("'program', json", "'echo', json")
+    assert attempt_outside(echo, "/tmp").got == "executed"
+
+
+def test_scratch_space_is_bounded_in_bytes() -> None:
+    body = """
+        with open('/tmp/filler-%d' % os.getpid(), 'wb') as file:
+            try:
+                return sum(file.write(bytes(1 << 20)) for _ in range(48))
+            finally:
+                os.unlink(file.name)
+    """
+    assert attempt_inside(body, limits=SMALL).refused == "ENOSPC"
+    assert attempt_outside(body).got == 48 << 20
+
+
+def test_scratch_space_is_bounded_in_entries(tmp_path: os.PathLike[str]) -> None:
+    body = """
+        for number in range(17000):
+            os.mkdir(f'{target}/{number}')
+        return number
+    """
+    assert attempt_inside(body, "/tmp").refused == "ENOSPC"
+    assert attempt_outside(body, str(tmp_path)).got == 16999
+
+
+def test_the_root_holds_nothing_but_what_is_listed() -> None:
+    listed = attempt_inside("return sorted(os.listdir('/'))").got
+    assert set(listed) <= {
+        *("bin", "bundle", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "tmp"),
+        *("usr", "var", "nix", "gnu", *_runtime_roots()),
+    }
+    assert "run" not in listed
+    assert "sys" not in listed
+
+
+def _runtime_roots() -> set[str]:
+    from arena.sandbox import python_runtime
+
+    return {path.split("/")[1] for path in python_runtime().paths}
