@@ -18,14 +18,11 @@ COLD_MOMENTS = sorted(random.Random(2).uniform(0.1, 1.2) for _ in range(8))
 
 def kill_at(mcp: Mcp, seconds: float, *args: str) -> None:
     """Start, wait ``seconds``, SIGKILL; the pipes of the client stay open, so only the death itself tells."""
-    process = mcp.start(*args)
-    try:
+    with mcp.start(*args) as process:
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.wait()
         processes.assert_gone(mcp.marker, 5)
-    finally:
-        process.communicate()
 
 
 def test_a_kill_at_any_moment_of_a_warm_start_leaves_nothing(warm: Mcp) -> None:
