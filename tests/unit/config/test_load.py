@@ -224,10 +224,10 @@ def test_the_policy_file_has_no_other_keys(home, text):
 def heavy(home):
     """Which heavy modules a fresh process imports to load the settings of ``home``."""
     code = (
-        "import sys\nfrom mcp_client.config.load import load_settings\n"
+        "import sys\nbefore = set(sys.modules)\nfrom mcp_client.config.load import load_settings\n"
         f"s = load_settings({{}}, {{'HOME': {str(home)!r}}}, policy_file={str(home / 'policy.yaml')!r})\n"
         "names = 'yaml pydantic dataclasses pathlib asyncio subprocess tempfile shutil'.split()\n"
-        "print(s.executor.max_fds, *(n for n in names if n in sys.modules))"
+        "print(s.executor.max_fds, *(n for n in names if n in set(sys.modules) - before))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     limit, *modules = run.stdout.split()

@@ -3,10 +3,11 @@ import sys
 
 CODE = """
 import sys
+before = set(sys.modules)  # an installation may import what it likes at start-up
 import mcp_client.manifest.model, mcp_client.manifest.entrypoint, mcp_client.manifest.expand
 import mcp_client.manifest.constraint
 names = "pydantic yaml ipaddress dataclasses pathlib asyncio subprocess mcp_client.manifest.schema".split()
-print(*(name for name in names if name in sys.modules))
+print(*(name for name in names if name in set(sys.modules) - before))
 """
 
 
