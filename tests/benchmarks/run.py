@@ -4,10 +4,12 @@
 
 Every contender starts the same interpreter on the same unpacked file. All of them run in turn, again and
 again, in one process of measuring, so that a busy moment of the machine hits each alike. Times are from just
-before the spawn to the first complete line of the answer, in milliseconds.
+before the spawn to the first complete line of the answer, in milliseconds. Memory is what stays beside the
+server while it runs: the PSS of all processes between the client and the server.
 """
 
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -17,13 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TESTS, "integration"))
 
-from kit import programs, servers  # noqa: E402 (the line above makes it importable)
+from kit import processes, programs, servers  # noqa: E402 (the line above makes it importable)
 from kit.bundle import Package  # noqa: E402
 from kit.command import EXECUTABLE, Mcp  # noqa: E402
 from kit.registry import Registry  # noqa: E402
@@ -52,7 +54,10 @@ class Contender(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Milliseconds: median and quartiles; ``added`` and ``ratio`` compare with the bare server."""
+    """Milliseconds: median and quartiles; ``added`` and ``ratio`` compare with the bare server.
+
+    ``memory`` is in MB, None when this user may not see it.
+    """
 
     server: str
     contender: str
@@ -61,6 +66,7 @@ class Row(NamedTuple):
     high: float
     added: float
     ratio: float
+    memory: float | None
 
 
 # By name: the package, the arguments of the run, and the commands by which peers start the same server.
@@ -108,9 +114,9 @@ def _measure(name: str, folder: str, runs: int) -> list[Row]:
                 taken[one.name].append(milliseconds)
     bare = statistics.median(taken["bare"])
     rows = []
-    for contender, values in taken.items():
-        low, median, high = statistics.quantiles(values, n=4)
-        rows.append(Row(name, contender, median, low, high, median - bare, median / bare))
+    for one in contenders:
+        low, median, high = statistics.quantiles(taken[one.name], n=4)
+        rows.append(Row(name, one.name, median, low, high, median - bare, median / bare, _memory_beside(one)))
     return rows
 
 
@@ -171,33 +177,46 @@ def _is_warm(command: Sequence[str]) -> bool:
 
 
 def _time_until_answer(one: Contender) -> float:
-    """Milliseconds from before the spawn to the answer; the server is then ended by the end of its input."""
+    """Milliseconds from before the spawn to the answer."""
     began = time.perf_counter()
+    with _answered(one):
+        return (time.perf_counter() - began) * 1000
+
+
+def _memory_beside(one: Contender) -> float | None:
+    """MB of all processes from the command to the server, the server itself left out."""
+    with _answered(one) as pid:
+        sizes = [processes.proportional_memory(number) for number in processes.chain(pid)[:-1]]
+    return None if None in sizes else sum(size or 0 for size in sizes) / 1e6
+
+
+@contextlib.contextmanager
+def _answered(one: Contender) -> Iterator[int]:
+    """The pid of ``one`` once its server has answered; the server is then ended by the end of its input."""
+    null = subprocess.DEVNULL
     with subprocess.Popen(
-        one.command,
-        env=one.env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        one.command, env=one.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=null
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(MESSAGE)
         process.stdin.flush()
-        answer = process.stdout.readline()
-        taken = (time.perf_counter() - began) * 1000
+        if b'"result"' not in process.stdout.readline():
+            raise RuntimeError(f"{one.name} did not answer: {' '.join(one.command)}")
+        yield process.pid
         process.stdin.close()
-    if b'"result"' not in answer:
-        raise RuntimeError(f"{one.name} did not answer: {' '.join(one.command)}")
-    return taken
 
 
 def _print_table(rows: Sequence[Row], runs: int) -> None:
     print(f"until initialize is answered, {runs} runs each, interleaved, milliseconds\n")
-    print(f"{'server':<12} {'by':<12} {'median':>8} {'quartiles':>17} {'added':>8} {'ratio':>7}")
+    numbers = f"{'median':>8} {'quartiles':>17} {'added':>8} {'ratio':>7} {'beside, MB':>11}"
+    print(f"{'server':<12} {'by':<12} {numbers}")
     for row in rows:
         spread, comparison = f"{row.low:.1f} .. {row.high:.1f}", f"{row.added:>8.1f} {row.ratio:>7.2f}"
-        print(f"{row.server:<12} {row.contender:<12} {row.median:>8.1f} {spread:>17} {comparison}")
+        memory = "?" if row.memory is None else f"{row.memory:.1f}"
+        print(
+            f"{row.server:<12} {row.contender:<12} {row.median:>8.1f} {spread:>17} {comparison} {memory:>11}"
+        )
 
 
 if __name__ == "__main__":

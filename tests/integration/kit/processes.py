@@ -24,6 +24,22 @@ def carrying(marker: str) -> dict[int, str]:
     return found
 
 
+def chain(pid: int) -> list[int]:
+    """``pid``, its child, the child of that and so on: the server comes last."""
+    pids = [pid]
+    while children := _read(f"/proc/{pids[-1]}/task/{pids[-1]}/children").split():
+        pids.append(int(children[0]))
+    return pids
+
+
+def proportional_memory(pid: int) -> int | None:
+    """PSS in bytes: what is shared counts by its share. None when the process hides it from this user."""
+    for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     """Poll ``condition`` until it holds; False when it never did."""
     deadline = time.monotonic() + seconds
