@@ -27,10 +27,11 @@ test: .venv/.ready ## Run all tests in parallel
 	@bash tools/setup.sh tests
 	@$(VENV)/python -m pytest -n auto $(NO_CACHE) $(ARGS)
 
-lint: .venv/.ready ## Check style and types, the types once per platform
+lint: .venv/.ready ## Check style, and types for each platform with a launcher or one to come
 	@$(VENV)/ruff check $(CODE)
 	@$(VENV)/ruff format --check $(CODE)
-	@for platform in linux darwin win32; do $(VENV)/mypy --platform $$platform || exit 1; done
+	@$(VENV)/mypy --platform linux
+	@$(VENV)/mypy --platform darwin --exclude sandbox/linux
 
 fmt: .venv/.ready ## Format the code and mend what ruff can mend
 	@$(VENV)/ruff check --fix-only $(CODE)

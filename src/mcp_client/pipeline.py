@@ -1,7 +1,7 @@
 """The story of ``mcp run``, from a reference to an outcome. Read this file first."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mcp_client import platforms
@@ -133,7 +133,7 @@ def _granted_environment(request: RunRequest) -> dict[str, str]:
 
 def _granted_folders(
     manifest: Manifest,
-    options: dict[str, str | tuple[str, ...]],
+    options: Mapping[str, str | tuple[str, ...]],
     mounts: Sequence[str],
     home: str,
 ) -> tuple[Folder, ...]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import click
 
 from mcp_client.app import App
+from mcp_client.cli.options import registry_option
+from mcp_client.cli.output import Report
 from mcp_client.cli.reference import REFERENCE
 from mcp_client.errors import MCPError
 from mcp_client.pipeline import RunRequest, plan_run, run_package
@@ -34,10 +36,10 @@ def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
 )
 @click.option("--set", "options", metavar="NAME=VALUE", multiple=True, help="Set an option of the package.")
 @click.option("--timeout", metavar="TIME", help="Stop the server after this time (30s, 5m, 1h).")
-@click.option("--registry", metavar="URL", help="Resolve at this registry.")
+@registry_option
 @click.option("--offline", is_flag=True, help="Use the cache only.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, and run nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON (with --dry-run).")
+@click.option("--json", is_flag=True, expose_value=False, help="Print the plan as JSON (with --dry-run).")
 @click.option("-v", "--verbose", is_flag=True, help="Tell on standard error what happens.")
 @click.pass_obj
 def run(
@@ -53,9 +55,8 @@ def run(
     registry: str | None,
     offline: bool,
     dry_run: bool,
-    as_json: bool,
     verbose: bool,
-) -> int:
+) -> int | Report:
     """Run the MCP server REF on standard input and output.
 
     The server sees its own files, what you grant below, and nothing else: no home folder, no network, no
@@ -83,15 +84,12 @@ def run(
         offline=offline,
     )
     if dry_run:
-        from mcp_client.cli.plan import print_plan
+        from mcp_client.cli.plan import plan_report
 
-        print_plan(plan_run(app, request), as_json=as_json)
-        return 0
+        return plan_report(plan_run(app, request))
     outcome = run_package(app, request)
     if outcome.kind != "exit":
         app.log.warning(outcome.describe())
     else:
         app.log.info(outcome.describe())
     return outcome.exit_status
-
-

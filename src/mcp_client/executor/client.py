@@ -5,10 +5,13 @@ import os
 import select
 import stat
 import struct
+import sys
 import termios
 from types import TracebackType
 
-HUNG_UP = select.POLLHUP | select.POLLRDHUP | select.POLLERR
+# Only Linux tells that the peer of a socket will send no more; elsewhere both directions must be closed.
+PEER_CLOSED = select.POLLRDHUP if sys.platform == "linux" else select.POLLHUP
+HUNG_UP = select.POLLHUP | select.POLLERR | PEER_CLOSED
 
 
 def can_hang_up(descriptor: int) -> bool:
@@ -46,7 +49,7 @@ class ClientWatch:
         """Begin to watch."""
         from threading import Thread
 
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
+        self._wake_read, self._wake_write = os.pipe()
         self._thread = Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -62,7 +65,7 @@ class ClientWatch:
         poll = select.poll()
         poll.register(self._wake_read, select.POLLIN)
         if can_hang_up(self._descriptor):
-            poll.register(self._descriptor, select.POLLRDHUP)
+            poll.register(self._descriptor, PEER_CLOSED)
         ready = dict(poll.poll())
         hung_up = ready.get(self._descriptor, 0) & HUNG_UP and self._wake_read not in ready
         if hung_up and unread_bytes(self._descriptor) == 0:

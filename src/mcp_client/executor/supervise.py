@@ -7,7 +7,7 @@ import time
 from types import FrameType
 from typing import Literal
 
-from mcp_client.executor.client import HUNG_UP, can_hang_up, unread_bytes
+from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, unread_bytes
 from mcp_client.executor.outcome import Outcome
 from mcp_client.sandbox.backend import SandboxedProcess
 
@@ -28,7 +28,9 @@ class SignalInbox:
 
     def __init__(self) -> None:
         """Take over the signals that are passed on."""
-        self.descriptor, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.descriptor, self._write = os.pipe()
+        for end in (self.descriptor, self._write):
+            os.set_blocking(end, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in _PASSED_ON:
             signal.signal(number, _noted)
@@ -70,7 +72,7 @@ class Supervisor:
         poll.register(self._process.pidfd, select.POLLIN)
         poll.register(self._inbox.descriptor, select.POLLIN)
         if can_hang_up(_STANDARD_INPUT):
-            poll.register(_STANDARD_INPUT, select.POLLRDHUP)
+            poll.register(_STANDARD_INPUT, PEER_CLOSED)
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
             if self._process.pidfd in ready:

@@ -42,7 +42,7 @@ def clone_as_owner(source: str) -> int | None:
 
 def _owner_namespace(uid: int, gid: int) -> int:
     """A user namespace, as a descriptor, whose only line maps ``uid`` to the unprivileged id."""
-    read, write = os.pipe2(os.O_CLOEXEC)
+    read, write = os.pipe()
     child = os.fork()
     if child == 0:
         try:

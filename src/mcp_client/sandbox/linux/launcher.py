@@ -20,9 +20,9 @@ class LinuxProcess:
     def __init__(self, spec: SandboxSpec, filters: tuple[bytes, ...]) -> None:
         """Fork and build the sandbox. Raises ``sandbox-unavailable`` or ``sandbox-setup-failed``."""
         libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
-        setup_read, setup_write = os.pipe2(os.O_CLOEXEC)
-        report_read, report_write = os.pipe2(os.O_CLOEXEC)
-        control_read, control_write = os.pipe2(os.O_CLOEXEC)
+        setup_read, setup_write = os.pipe()
+        report_read, report_write = os.pipe()
+        control_read, control_write = os.pipe()
         supervisor = os.getpid()
         porter = os.fork()
         if porter == 0:

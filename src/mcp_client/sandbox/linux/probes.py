@@ -85,7 +85,7 @@ def _in_child(action: Callable[[], None]) -> Callable[[], None]:
     """``action`` in a forked child; its OSError comes back here."""
 
     def run() -> None:
-        read, write = os.pipe2(os.O_CLOEXEC)
+        read, write = os.pipe()
         child = os.fork()
         if child == 0:
             status = 1

@@ -1,0 +1,70 @@
+"""What ``mcp run --dry-run`` prints: everything that was decided, and how far each control holds."""
+
+from typing import Any
+
+import click
+
+from mcp_client.cli.output import Report, fields, table
+from mcp_client.config.units import format_size
+from mcp_client.errors import printable
+from mcp_client.pipeline import RunPlan
+
+_LONGEST = 1000
+_COLOURS = {"enforced": "green", "degraded": "yellow", "unavailable": "red"}
+
+
+def plan_report(plan: RunPlan) -> Report:
+    """The plan of one run, for people and for programs. Values of variables are never shown."""
+    return Report(_values(plan), _text(plan))
+
+
+def _values(plan: RunPlan) -> dict[str, Any]:
+    resolution = plan.package.resolution
+    return {
+        "reference": str(resolution.reference),
+        "registry": resolution.registry,
+        "manifest_digest": str(resolution.manifest.digest),
+        "bundle_digest": str(resolution.bundle.digest),
+        "argv": list(plan.spec.argv),
+        "directory": plan.spec.directory,
+        "environment": sorted(plan.spec.environment),
+        "policy": plan.policy.to_record(),
+        "mounts": [operation.describe() for operation in plan.spec.mounts],
+        "controls": [control._asdict() for control in plan.controls],
+    }
+
+
+def _text(plan: RunPlan) -> str:
+    resolution, policy = plan.package.resolution, plan.policy
+    limits = policy.limits
+    facts = [
+        ("package", f"{resolution.reference} ({resolution.status})"),
+        ("registry", resolution.registry),
+        ("manifest", str(resolution.manifest.digest)),
+        ("bundle", str(resolution.bundle.digest)),
+        ("executes", " ".join(plan.spec.argv)),
+        ("variables", ", ".join(sorted(plan.spec.environment))),
+        ("network", "none"),
+        ("processes", "may start other programs" if policy.subprocess else "starts no other programs"),
+        (
+            "limits",
+            f"{format_size(limits.memory)} of memory, {limits.cpu / 1000:g} cores, "
+            f"{limits.processes} processes, {limits.files} files",
+        ),
+    ]
+    controls = [
+        (control.name, click.style(control.state, fg=_COLOURS[control.state]), control.mechanism)
+        for control in plan.controls
+    ]
+    world = [f"  {printable(operation.describe(), _LONGEST)}" for operation in plan.spec.mounts]
+    shown = [(name, printable(value, _LONGEST)) for name, value in facts]
+    return "\n".join(
+        [
+            fields(shown),
+            "",
+            table(("CONTROL", "STATE", "BY"), controls),
+            "",
+            click.style("The server's world, in the order in which it is built", bold=True),
+            *world,
+        ]
+    )
