@@ -63,7 +63,7 @@ class AuditLog:
                 "audit-unwritable",
                 f"cannot write the audit log {printable(self._file)}: {reason}",
                 hint="mend its permissions or free space, or set audit.file; nothing runs without a record",
-                details={"file": self._file},
+                details={"file": printable(self._file)},
             ) from error
 
     def verify(self) -> VerifiedChain:

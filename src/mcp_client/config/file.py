@@ -147,5 +147,8 @@ def _dotted(path: KeyPath) -> str:
 def _invalid(path: str, line: int, key: str, sentence: str, hint: str = _HINT) -> MCPError:
     place = f"{printable(path)}, line {line}" + (f": {key}" if key else "")
     return MCPError(
-        "config-invalid", f"{place}: {sentence}", hint=hint, details={"file": path, "line": line, "key": key}
+        "config-invalid",
+        f"{place}: {sentence}",
+        hint=hint,
+        details={"file": printable(path), "line": line, "key": key},
     )

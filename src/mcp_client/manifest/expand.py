@@ -5,9 +5,6 @@ from collections.abc import Mapping
 
 from mcp_client.errors import MCPError, printable
 from mcp_client.manifest.model import Entrypoint
-from mcp_client.manifest.options import check_options
-
-__all__ = ["check_options", "expand", "variables"]
 
 Value = str | tuple[str, ...]
 

@@ -115,6 +115,17 @@ def _default(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _at_most(limit: int) -> BeforeValidator:
+    """Objects are counted before anyone looks inside: a million keys would make a million problems."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > limit:
+            raise ValueError(f"expected at most {limit} of them")
+        return value
+
+    return BeforeValidator(check)
+
+
 def _platform_keys(value: Any) -> Any:
     """Entrypoints under one spelling of each platform: ``linux-x86_64`` is ``linux-amd64``."""
     if not isinstance(value, dict):
@@ -155,7 +166,7 @@ class EntrypointPart(Part):
 
     command: Annotated[Text, StringConstraints(max_length=4096), AfterValidator(_command)]
     args: Annotated[list[Argument], Field(max_length=1000)] = []
-    env: Annotated[dict[VariableName, Argument], Field(max_length=1000)] = {}
+    env: Annotated[dict[VariableName, Argument], _at_most(1000)] = {}
 
     @model_validator(mode="after")
     def _fits_exec(self) -> Self:
@@ -244,17 +255,15 @@ class ManifestPart(Part):
     author: Words = ""
     license: Words = ""
     entrypoints: Annotated[
-        dict[str, EntrypointPart], BeforeValidator(_platform_keys), Field(min_length=1, max_length=64)
+        dict[str, EntrypointPart], BeforeValidator(_platform_keys), _at_most(64), Field(min_length=1)
     ]
     transport: Transport
     environment: EnvironmentPart = EnvironmentPart()
     network: NetworkPart = NetworkPart()
     subprocess: bool = False
     resources: ResourcesPart = ResourcesPart()
-    runtime: Annotated[
-        dict[BareCommand, Annotated[str, AfterValidator(_expression)]], Field(max_length=16)
-    ] = {}
-    config: Annotated[dict[OptionName, OptionPart], Field(max_length=100)] = {}
+    runtime: Annotated[dict[BareCommand, Annotated[str, AfterValidator(_expression)]], _at_most(16)] = {}
+    config: Annotated[dict[OptionName, OptionPart], _at_most(100)] = {}
     filesystem: FilesystemPart = FilesystemPart()
     requires: RequiresPart = RequiresPart()
     http: HTTPPart | None = None

@@ -3,8 +3,8 @@ import os
 import pytest
 
 from mcp_client.errors import MCPError
-from mcp_client.manifest.expand import check_options
 from mcp_client.manifest.model import ConfigOption, Manifest
+from mcp_client.manifest.options import check_options
 
 
 def manifest(**config):

@@ -252,6 +252,21 @@ def test_five_problems_at_most():
     assert len(message) < 2000
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("entrypoints", {f"a{n}-b": {} for n in range(65)}),
+        ("entrypoints.linux-x86_64.env", {f"A{n}": "" for n in range(1001)}),
+        ("config", {f"a{n}": 5 for n in range(101)}),
+        ("runtime", {f"a{n}": "x" for n in range(17)}),
+    ],
+)
+def test_objects_are_counted_before_they_are_read(path, value):
+    message = refused(with_value(path, value))
+    assert f": expected at most {len(value) - 1} of them, got an object" in message
+    assert ";" not in message
+
+
 def test_half_a_surrogate_in_a_key_is_refused_or_ignored_but_never_crashes():
     assert parse(SEED | {"\ud800": 1}).name == SEED["name"]
     assert "config" in refused(SEED | {"config": {"\ud800": {}}})
