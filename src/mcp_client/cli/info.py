@@ -1,0 +1,162 @@
+"""``mcp info``: what a package is and what it asks for, without its bundle."""
+
+from typing import Any
+
+import click
+
+from mcp_client.acquire import describe
+from mcp_client.app import App
+from mcp_client.cli.options import json_option, registry_option
+from mcp_client.cli.output import Report, fields
+from mcp_client.cli.reference import REFERENCE
+from mcp_client.config.units import format_size
+from mcp_client.errors import printable
+from mcp_client.manifest.model import ConfigOption, Entrypoint, Manifest
+from mcp_client.reference import PackageReference
+from mcp_client.resolution import Descriptor, Resolution
+
+_LONGEST = 1000
+
+
+@click.command(short_help="Show what a package is and what it asks for.")
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@registry_option
+@click.option("--offline", is_flag=True, is_eager=True, help="Use the cache only.")
+@json_option
+@click.pass_obj
+def info(app: App, reference: PackageReference, registry: str | None, offline: bool) -> Report:
+    """Show what the package REF is, what it asks for, and whether it is in the cache.
+
+    Only the manifest is fetched, and only when it is not in the cache.
+
+    \b
+    Examples:
+      mcp info acme/hello-world@1.2.3
+      mcp info acme/hello-world@1.2.3 --json
+      mcp info acme/hello-world@1.2.3 --registry file:///srv/mcp
+    """  # noqa: D301  \b is click's mark for text that must not be wrapped
+    app = app.with_overrides({"registry": registry})
+    resolution, manifest, cached = describe(app, reference, offline=offline)
+    return Report(_values(resolution, manifest, cached=cached), _text(resolution, manifest, cached=cached))
+
+
+def _values(resolution: Resolution, manifest: Manifest, *, cached: bool) -> dict[str, Any]:
+    return {
+        "reference": str(resolution.reference),
+        "registry": resolution.registry,
+        "status": resolution.status,
+        "cached": cached,
+        "name": manifest.name,
+        "version": manifest.version,
+        "description": manifest.description,
+        "author": manifest.author,
+        "license": manifest.license,
+        "transport": manifest.transport,
+        "manifest": _descriptor_values(resolution.manifest),
+        "bundle": _descriptor_values(resolution.bundle),
+        "entrypoints": {
+            platform: {"command": entry.command, "args": list(entry.args), "env": dict(entry.env)}
+            for platform, entry in manifest.entrypoints.items()
+        },
+        "asks": {
+            "environment": {"allowed": list(manifest.allowed_env), "denied": list(manifest.denied_env)},
+            "network": list(manifest.network),
+            "subprocess": manifest.subprocess,
+            "resources": manifest.resources._asdict(),
+            "runtime": dict(manifest.runtime),
+            "commands": list(manifest.required_commands),
+            "data_folder": manifest.data_folder,
+            "options": {name: option._asdict() for name, option in manifest.config.items()},
+            "http": manifest.http._asdict() if manifest.http else None,
+        },
+    }
+
+
+def _descriptor_values(descriptor: Descriptor) -> dict[str, Any]:
+    return {"digest": str(descriptor.digest), "size": descriptor.size}
+
+
+def _text(resolution: Resolution, manifest: Manifest, *, cached: bool) -> str:
+    title = click.style(f"{manifest.name} {manifest.version}", bold=True)
+    about = [title, *([_shown(manifest.description)] if manifest.description else []), ""]
+    facts = [
+        ("reference", str(resolution.reference)),
+        ("registry", _shown(resolution.registry)),
+        ("status", _status(resolution)),
+        ("cached", "yes" if cached else "no"),
+        ("author", _shown(manifest.author)),
+        ("license", _shown(manifest.license)),
+        ("transport", manifest.transport),
+        ("manifest", _descriptor(resolution.manifest)),
+        ("bundle", _descriptor(resolution.bundle)),
+        ("runs", "\n".join(_entrypoint(*item) for item in manifest.entrypoints.items())),
+    ]
+    asks = [
+        ("variables", _variables(manifest)),
+        ("network", _list(manifest.network) or "none"),
+        ("processes", "may start other programs" if manifest.subprocess else "starts no other programs"),
+        ("limits", _limits(manifest)),
+        ("runtime", _list([f"{name} {version}" for name, version in manifest.runtime.items()])),
+        ("commands", _list(manifest.required_commands)),
+        ("data folder", "a private folder that is kept between runs" if manifest.data_folder else ""),
+        ("options", "\n".join(_option(*item) for item in manifest.config.items())),
+    ]
+    heading = click.style("asks for", bold=True)
+    return "\n".join([*about, fields(_present(facts)), "", heading, fields(_present(asks))])
+
+
+def _present(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in pairs if value]
+
+
+def _status(resolution: Resolution) -> str:
+    colour = {"published": None, "deprecated": "yellow"}.get(resolution.status, "red")
+    return click.style(resolution.status, fg=colour) if colour else resolution.status
+
+
+def _descriptor(descriptor: Descriptor) -> str:
+    size = "" if descriptor.size is None else f"  {format_size(descriptor.size)}"
+    return f"{descriptor.digest}{size}"
+
+
+def _entrypoint(platform: str, entry: Entrypoint) -> str:
+    return _shown(f"{platform}: {' '.join([entry.command, *entry.args])}")
+
+
+def _variables(manifest: Manifest) -> str:
+    allowed = _list(manifest.allowed_env) or "none"
+    return f"{allowed}\nnever {_list(manifest.denied_env)}" if manifest.denied_env else allowed
+
+
+def _limits(manifest: Manifest) -> str:
+    asked = manifest.resources
+    parts = [
+        f"{asked.memory_mb} MB of memory" if asked.memory_mb else "",
+        f"{asked.cpu_millicores / 1000:g} cores" if asked.cpu_millicores else "",
+        f"{asked.max_processes} processes" if asked.max_processes else "",
+        f"{asked.max_fds} descriptors" if asked.max_fds else "",
+    ]
+    return ", ".join(part for part in parts if part) or "the defaults"
+
+
+def _option(name: str, option: ConfigOption) -> str:
+    facts = [
+        *(["required"] if option.required else []),
+        *(["several"] if option.multiple else []),
+        *([option.access] if option.type in {"file", "directory"} else []),
+        *([f"default {_default(option)}"] if option.default is not None else []),
+    ]
+    shown = f"--set {name}=<{option.type}>" + (f" ({', '.join(facts)})" if facts else "")
+    return _shown(f"{shown}: {option.description}" if option.description else shown)
+
+
+def _default(option: ConfigOption) -> str:
+    return option.default if isinstance(option.default, str) else " ".join(option.default or ())
+
+
+def _list(values: "tuple[str, ...] | list[str]") -> str:
+    return _shown(", ".join(values))
+
+
+def _shown(text: str) -> str:
+    return printable(text, _LONGEST)
