@@ -1,0 +1,82 @@
+"""``mcp doctor``: what works on this machine, found out by doing it, and the mend for what does not."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from mcp_client.app import App
+from mcp_client.cli.checks import check_machine, check_settings, check_user
+from mcp_client.cli.options import json_option, registry_option
+from mcp_client.cli.output import Report
+from mcp_client.errors import MCPError, printable
+from mcp_client.sandbox.probes import Probe, probe_all
+
+_LONGEST = 1000
+
+
+@click.command(short_help="Try every control this machine should offer.")
+@registry_option
+@json_option
+@click.pass_obj
+def doctor(app: App, registry: str | None) -> Report:
+    """Try every control of the sandbox, the user's files, the registry and the runtimes, by doing it.
+
+    The exit status is 1 when something that every run needs does not work.
+
+    \b
+    Examples:
+      mcp doctor
+      mcp doctor --json
+      mcp --config ./test.yaml doctor
+    """  # noqa: D301  \b is click's mark for text that must not be wrapped
+    app = app.with_overrides({"registry": registry})
+    groups: dict[str, list[Probe]] = {"machine": list(check_machine())}
+    configuration = check_settings(app)
+    groups["machine"].append(configuration)
+    if configuration.works:
+        groups["files, registry, runtimes"] = list(check_user(app))
+        groups["sandbox"] = probe_all(os.path.join(app.settings.cache.dir, "filters"))
+    probes = [probe for group in groups.values() for probe in group]
+    failed = [probe.control for probe in probes if probe.required and not probe.works]
+    text = "\n\n".join(_text(heading, group) for heading, group in groups.items())
+    return Report({"checks": [_value(probe) for probe in probes]}, text, tuple(_failure(failed)))
+
+
+def _failure(failed: list[str]) -> Iterable[MCPError]:
+    if failed:
+        yield MCPError(
+            "check-failed",
+            f"does not work: {', '.join(failed)}",
+            hint="the lines marked 'mend' say what to do",
+        )
+
+
+def _value(probe: Probe) -> dict[str, Any]:
+    return {
+        "control": probe.control,
+        "works": probe.works,
+        "required": probe.required,
+        "detail": probe.detail,
+        "mend": probe.mend,
+    }
+
+
+def _text(heading: str, probes: list[Probe]) -> str:
+    width = max(len(probe.control) for probe in probes)
+    lines = [click.style(heading, bold=True)]
+    for probe in probes:
+        mark = _mark(probe)
+        lines.append(f"  {probe.control:<{width}}  {mark}  {printable(probe.detail, _LONGEST)}")
+        if probe.mend and not probe.works:
+            lines.append(f"  {'':<{width}}  mend: {printable(probe.mend, _LONGEST)}")
+    return "\n".join(lines)
+
+
+def _mark(probe: Probe) -> str:
+    if probe.works:
+        return click.style("works        ", fg="green")
+    if probe.required:
+        return click.style("does not work", fg="red")
+    return click.style("not available", fg="yellow")
