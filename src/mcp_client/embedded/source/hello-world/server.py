@@ -144,7 +144,7 @@ def _network() -> str:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect(("192.0.2.1", 9))
     except OSError as error:
-        return f"no route to anywhere ({error.strerror})"
+        return f"none ({error.strerror})"
     return "reachable"
 
 
