@@ -8,6 +8,7 @@ from mcp_client.cli.output import Report, fields, table
 from mcp_client.config.units import format_size
 from mcp_client.errors import printable
 from mcp_client.pipeline import RunPlan
+from mcp_client.policy.model import Limits
 
 _LONGEST = 1000
 _COLOURS = {"enforced": "green", "degraded": "yellow", "unavailable": "red"}
@@ -34,9 +35,13 @@ def _values(plan: RunPlan) -> dict[str, Any]:
     }
 
 
+def _limits(limits: Limits) -> str:
+    memory, cores = format_size(limits.memory), f"{limits.cpu / 1000:g}"
+    return f"{memory} of memory, {cores} cores, {limits.processes} processes, {limits.files} files"
+
+
 def _text(plan: RunPlan) -> str:
     resolution, policy = plan.package.resolution, plan.policy
-    limits = policy.limits
     facts = [
         ("package", f"{resolution.reference} ({resolution.status})"),
         ("registry", resolution.registry),
@@ -46,11 +51,7 @@ def _text(plan: RunPlan) -> str:
         ("variables", ", ".join(sorted(plan.spec.environment))),
         ("network", "none"),
         ("processes", "may start other programs" if policy.subprocess else "starts no other programs"),
-        (
-            "limits",
-            f"{format_size(limits.memory)} of memory, {limits.cpu / 1000:g} cores, "
-            f"{limits.processes} processes, {limits.files} files",
-        ),
+        ("limits", _limits(plan.spec.limits)),
     ]
     controls = [
         (control.name, click.style(control.state, fg=_COLOURS[control.state]), control.mechanism)

@@ -1,0 +1,58 @@
+"""The effective policy is what the manifest asks for within what the operator allows, plus grants."""
+
+from mcp_client.config.settings import ExecutorSettings, PolicySettings
+from mcp_client.manifest.model import Manifest, Resources
+from mcp_client.policy.decide import DEFAULT_LIMITS, Grants, decide
+from mcp_client.policy.model import Folder, Policy
+
+MANIFEST = Manifest("acme/tool", "1.0.0", "", "", "", {}, "stdio")
+HOST = {"API_KEY": "k", "TOKEN": "t"}
+
+
+def _decide(
+    manifest: Manifest = MANIFEST,
+    grants: Grants = Grants({}, ()),
+    operator: PolicySettings = PolicySettings(),
+    caps: ExecutorSettings = ExecutorSettings(),
+) -> Policy:
+    return decide(manifest, grants, operator=operator, caps=caps, host_environment=HOST)
+
+
+def test_a_silent_manifest_gets_the_defaults_and_nothing_else() -> None:
+    assert _decide() == Policy({}, False, DEFAULT_LIMITS, (), ())
+
+
+def test_the_operator_caps_limits_and_never_raises_them() -> None:
+    asked = MANIFEST._replace(
+        resources=Resources(memory_mb=2048, cpu_millicores=100, max_processes=5, max_fds=2000)
+    )
+    limits = _decide(asked, caps=ExecutorSettings(max_memory=1 << 30, max_cpu=500, max_fds=1000)).limits
+    assert (limits.memory, limits.cpu, limits.processes, limits.files) == (1 << 30, 100, 5, 1000)
+
+
+def test_children_need_both_the_manifest_and_the_operator() -> None:
+    asking = MANIFEST._replace(subprocess=True)
+    assert _decide(asking).subprocess
+    assert not _decide(asking, operator=PolicySettings(subprocess=False)).subprocess
+    assert not _decide(MANIFEST).subprocess
+
+
+def test_denials_of_manifest_and_operator_add_up_and_a_grant_stands_above() -> None:
+    asking = MANIFEST._replace(allowed_env=("API_KEY", "TOKEN"), denied_env=("TOK*",))
+    assert _decide(asking).environment == {"API_KEY": "k"}
+    operator = PolicySettings(environment_deny=("API_*",))
+    assert _decide(asking, operator=operator).environment == {}
+    assert _decide(asking, Grants({"TOKEN": "mine"}, ()), operator).environment == {"TOKEN": "mine"}
+
+
+def test_hosts_stay_closed_and_are_told() -> None:
+    policy = _decide(MANIFEST._replace(network=("api.example.com",)))
+    assert policy.closed_hosts == ("api.example.com",)
+    assert policy.to_record()["network"] == []
+
+
+def test_the_record_holds_no_value() -> None:
+    policy = _decide(grants=Grants({"API_KEY": "very secret"}, (Folder("/a", "/b", True),)))
+    assert "very secret" not in str(policy.to_record())
+    assert policy.to_record()["environment"] == ["API_KEY"]
+    assert policy.to_record()["folders"] == ["/a:/b:rw"]
