@@ -22,6 +22,7 @@ PACKAGE_IMPORTS = {
     "cache": {"config.settings"},
     "config": set(),
     "executor": {"sandbox.spec", "sandbox.backend"},
+    "logs": {"audit.redact", "config.settings"},
     "manifest": set(),
     "policy": {"config.settings", "manifest.model"},
     "registry": {"config.settings"},
@@ -36,7 +37,7 @@ EDGE_LIBRARIES = {
     "yaml": {"config"},
     "pyseccomp": {"sandbox"},
     "click": {"cli"},
-    "structlog": {"app", "cli", "log"},
+    "structlog": {"logs"},
 }
 FORBIDDEN = ("py" + "pi.org", "python" + "hosted.org", "npm" + "js.org", "deb." + "debian.org", "/wo" + "rk/")
 
