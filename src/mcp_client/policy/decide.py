@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 from mcp_client.config.settings import ExecutorSettings, PolicySettings
 from mcp_client.manifest.model import Manifest, Resources
-from mcp_client.policy.environment import select_environment
-from mcp_client.policy.model import Folder, Limits, Policy
+from mcp_client.policy.environment import refuse_denied, select_environment
+from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits, Policy
 
-# For a manifest that is silent: room for Node, which needs 11 threads and more than 128 descriptors.
-DEFAULT_LIMITS = Limits(memory=512 << 20, cpu=1000, processes=64, files=256)
 _MIB = 1 << 20
 
 
@@ -28,7 +26,12 @@ def decide(
     caps: ExecutorSettings,
     host_environment: Mapping[str, str],
 ) -> Policy:
-    """The effective policy. Denied names lose against nothing but the user's own ``--env``."""
+    """The effective policy.
+
+    The user's ``--env`` stands above the manifest's patterns, and below the operator's: a variable that the
+    operator denies is refused (``env-refused``).
+    """
+    refuse_denied(grants.environment, operator.environment_deny)
     denied = (*manifest.denied_env, *operator.environment_deny)
     environment = select_environment(host_environment, manifest.allowed_env, denied)
     environment.update(grants.environment)

@@ -64,6 +64,18 @@ def select_environment(
     }
 
 
+def refuse_denied(names: Iterable[str], denied: Iterable[str]) -> None:
+    """Raise ``env-refused`` for the first of ``names`` that matches a pattern of the operator's."""
+    patterns = tuple(denied)
+    for name in names:
+        if _matches(name, patterns):
+            raise MCPError(
+                "env-refused",
+                f"the operator's policy keeps {name} from every server",
+                hint="leave it out, or ask whoever owns policy.environment.deny",
+            )
+
+
 def parse_grant(text: str, host: Mapping[str, str]) -> tuple[str, str]:
     """``KEY=VALUE``, or ``KEY`` for the host's own value. Raises ``env-refused``."""
     name, given, value = text.partition("=")

@@ -13,6 +13,10 @@ class Limits(NamedTuple):
     files: int
 
 
+# For a manifest that is silent: room for Node, which needs 11 threads and more than 128 descriptors.
+DEFAULT_LIMITS = Limits(memory=512 << 20, cpu=1000, processes=64, files=256)
+
+
 class Folder(NamedTuple):
     """A file or folder of the host that the server may see, at the path ``inside``."""
 

@@ -11,8 +11,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from mcp_client.policy.decide import DEFAULT_LIMITS
-from mcp_client.policy.model import Folder, Limits, Policy
+from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits, Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.runtimes.find import Host, Runtime, find_runtime
 from mcp_client.sandbox.linux.backend import LinuxBackend

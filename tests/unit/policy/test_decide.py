@@ -1,9 +1,12 @@
 """The effective policy is what the manifest asks for within what the operator allows, plus grants."""
 
+import pytest
+
 from mcp_client.config.settings import ExecutorSettings, PolicySettings
+from mcp_client.errors import MCPError
 from mcp_client.manifest.model import Manifest, Resources
-from mcp_client.policy.decide import DEFAULT_LIMITS, Grants, decide
-from mcp_client.policy.model import Folder, Policy
+from mcp_client.policy.decide import Grants, decide
+from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Policy
 
 MANIFEST = Manifest("acme/tool", "1.0.0", "", "", "", {}, "stdio")
 HOST = {"API_KEY": "k", "TOKEN": "t"}
@@ -43,6 +46,9 @@ def test_denials_of_manifest_and_operator_add_up_and_a_grant_stands_above() -> N
     operator = PolicySettings(environment_deny=("API_*",))
     assert _decide(asking, operator=operator).environment == {}
     assert _decide(asking, Grants({"TOKEN": "mine"}, ()), operator).environment == {"TOKEN": "mine"}
+    with pytest.raises(MCPError, match="operator") as caught:
+        _decide(asking, Grants({"API_KEY": "mine"}, ()), operator)
+    assert caught.value.code == "env-refused"
 
 
 def test_hosts_stay_closed_and_are_told() -> None:

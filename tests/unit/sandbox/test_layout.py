@@ -5,8 +5,7 @@ import os
 import pytest
 
 from mcp_client.errors import MCPError
-from mcp_client.policy.decide import DEFAULT_LIMITS
-from mcp_client.policy.model import Folder
+from mcp_client.policy.model import DEFAULT_LIMITS, Folder
 from mcp_client.sandbox.linux.layout import check_target, plan_mounts
 from mcp_client.sandbox.spec import Bind, MountOperation, Tmpfs
 

@@ -7,8 +7,7 @@ import tempfile
 from collections.abc import Callable
 
 from mcp_client.errors import MCPError
-from mcp_client.policy.decide import DEFAULT_LIMITS
-from mcp_client.policy.model import Policy
+from mcp_client.policy.model import DEFAULT_LIMITS, Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.backend import LinuxBackend
