@@ -62,7 +62,7 @@ def _fetch(app: App, reference: PackageReference) -> CachedPackage:
     tree = app.cache.unpack(bundle.digest)
     form = _to_form(manifest)
     app.cache.record(resolution, form)
-    app.cache.evict()
+    app.cache.evict(keep={resolution.manifest.digest, bundle.digest})
     return CachedPackage(resolution, form, tree)
 
 

@@ -1,0 +1,108 @@
+"""Work in progress: private folders that become entries by one rename, or are swept.
+
+A staging folder is locked by whoever writes in it. The kernel lets go of the lock when that process dies, so
+a folder nobody holds is a leftover of a killed one, and the next writer removes it.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock
+
+from mcp_client.errors import MCPError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@contextmanager
+def locked(cache: str, name: str) -> Iterator[None]:
+    """Hold the lock ``name`` of the cache, waiting for other processes as long as it takes."""
+    folder = os.path.join(cache, "locks")
+    with storage_errors(folder):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        lock = FileLock(os.path.join(folder, f"{name}.lock"), mode=0o600)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def staging_folder(cache: str) -> Iterator[str]:
+    """A private folder on the cache's file system; whatever is left in it is removed at the end."""
+    parent = os.path.join(cache, "staging")
+    with storage_errors(parent):
+        os.makedirs(parent, mode=0o700, exist_ok=True)
+        _sweep(parent)
+        path, lock = _new_folder(parent)
+    try:
+        yield path
+    finally:
+        remove_tree(path)
+        os.close(lock)
+
+
+@contextmanager
+def storage_errors(path: str) -> Iterator[None]:
+    """Turn what a file system refuses into ``disk-full`` or ``cache-unwritable``."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename if isinstance(error.filename, str) else path
+        if error.errno in _FULL:
+            raise MCPError(
+                "disk-full",
+                f"no space to store {place}: {error.strerror}",
+                hint="free some space, run 'mcp cache rm --all', or name another folder as cache.dir",
+            ) from error
+        hint = "check the folder's owner and mode, or name another one as cache.dir (MCP_CACHE_DIR)"
+        if error.errno in _CLOSED:
+            raise MCPError(
+                "cache-unwritable", f"cannot write {place}: {error.strerror}", hint=hint
+            ) from error
+        raise MCPError("cache-unwritable", f"cannot store {place}: {error.strerror}", hint=hint) from error
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder, read-only ones included; what another process removes meanwhile is not missed."""
+    for folder, _, _ in os.walk(path):
+        try:
+            os.chmod(folder, 0o700)
+        except OSError:
+            continue
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _new_folder(parent: str) -> tuple[str, int]:
+    while True:
+        path = os.path.join(parent, secrets.token_hex(8))
+        os.mkdir(path, 0o700)
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.isdir(path):
+            return path, lock
+        # A sweeper took the new folder for a leftover in the moment before it was locked.
+        os.close(lock)
+
+
+def _sweep(parent: str) -> None:
+    for name in os.listdir(parent):
+        path = os.path.join(parent, name)
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_tree(path)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(lock)
