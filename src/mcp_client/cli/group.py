@@ -49,11 +49,11 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, and remember the words of the command for whoever reports on it."""
-        if args[0] not in self._entries and not args[0].startswith("-") and not ctx.resilient_parsing:
+        if args[0] in self._entries:
+            ctx.meta[_COMMAND] = f"{command_words(ctx)} {args[0]}".strip()
+        elif not args[0].startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(self._unknown(args[0]), ctx)
-        name, command, rest = super().resolve_command(ctx, args)
-        ctx.meta[_COMMAND] = f"{command_words(ctx)} {name}".strip()
-        return name, command, rest
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, as click lays out commands."""

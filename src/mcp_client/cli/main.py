@@ -127,8 +127,8 @@ def _to_failure(error: Exception, ctx: click.Context | None) -> MCPError:
     if isinstance(error, MCPError):
         return error
     if isinstance(error, click.ClickException):
-        # Click writes sentences; ours begin small and end without a full stop.
-        message = error.format_message().rstrip(".")
+        # Click writes sentences, some over several lines; ours are one, begin small and have no full stop.
+        message = " ".join(error.format_message().split()).rstrip(".")
         context = error.ctx if isinstance(error, click.UsageError) and error.ctx else ctx
         path = context.command_path if context else program_name()
         return MCPError("usage", message[:1].lower() + message[1:], hint=f"{path} --help")

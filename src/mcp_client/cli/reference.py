@@ -93,9 +93,11 @@ def _known_references(app: App) -> set[str]:
 
 
 def _cached_references(app: App) -> list[str]:
+    """What was resolved at the registry in use before."""
     try:
-        return [str(reference) for entry in app.cache.entries() for reference in entry.references]
-    except (MCPError, OSError):
+        url = app.registry_url
+        return [str(reference) for reference, registry in app.cache.references() if registry == url]
+    except MCPError:
         return []
 
 

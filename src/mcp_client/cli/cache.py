@@ -1,0 +1,201 @@
+"""``mcp cache``: what is stored on this machine, and how it goes away."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcp_client.app import App
+from mcp_client.cli.group import Entry as Command
+from mcp_client.cli.group import LazyGroup
+from mcp_client.cli.options import json_option
+from mcp_client.cli.output import Report, fields, table
+from mcp_client.cli.reference import REFERENCE
+from mcp_client.config.units import format_size
+from mcp_client.digest import Digest
+from mcp_client.errors import MCPError, printable
+from mcp_client.reference import parse_reference
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from mcp_client.cache.store import Entry
+
+_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
+_SHOWN = 12
+_MOST_NAMED = 5
+_KINDS = ("manifest", "bundle", "tree")
+
+
+@click.group(
+    cls=LazyGroup,
+    entries={
+        "ls": Command("mcp_client.cli.cache:ls", "List what is stored."),
+        "rm": Command("mcp_client.cli.cache:rm", "Remove what is stored."),
+        "stats": Command("mcp_client.cli.cache:stats", "Tell how much is stored."),
+    },
+    short_help="List, remove and measure what is stored.",
+)
+def cache() -> None:
+    """Look after the packages that are stored on this machine.
+
+    \b
+    Examples:
+      mcp cache ls
+      mcp cache rm acme/tool@1.0.0
+      mcp cache stats
+    """  # noqa: D301  \b is click's mark for text that must not be wrapped
+
+
+@click.command(short_help="List what is stored.")
+@json_option
+@click.pass_obj
+def ls(app: App) -> Report:
+    """List manifests, bundles and unpacked trees, the one used last first.
+
+    \b
+    Examples:
+      mcp cache ls
+      mcp cache ls --json
+    """  # noqa: D301  \b is click's mark for text that must not be wrapped
+    entries = app.cache.entries()
+    rows = [
+        (
+            entry.kind,
+            _short(entry.digest),
+            format_size(entry.size),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
+            printable(" ".join(entry.references)),
+        )
+        for entry in entries
+    ]
+    text = table(("KIND", "DIGEST", "SIZE", "USED", "REFERENCES"), rows) if rows else "nothing is stored"
+    return Report({"entries": [_value(entry) for entry in entries]}, text)
+
+
+def _complete_target(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    return REFERENCE.shell_complete(ctx, parameter, incomplete)
+
+
+@click.command(short_help="Remove what is stored.")
+@click.argument("targets", metavar="[DIGEST|REF]...", nargs=-1, shell_complete=_complete_target)
+@click.option("--all", "everything", is_flag=True, help="Remove everything no server is running from.")
+@json_option
+@click.pass_obj
+def rm(app: App, targets: Sequence[str], everything: bool) -> Report:
+    """Remove artifacts by digest, by the beginning of one (6 digits or more), or all that REF stands for.
+
+    Nothing is removed when one of them is not there or in use. What a reference once resolved to is
+    remembered all the same: should it ever mean something else, it is refused.
+
+    \b
+    Examples:
+      mcp cache rm acme/tool@1.0.0
+      mcp cache rm sha256:35e1c43061
+      mcp cache rm --all
+    """  # noqa: D301  \b is click's mark for text that must not be wrapped
+    if everything == bool(targets):
+        raise MCPError(
+            "usage",
+            "name digests or references, or give --all" if not targets else "--all leaves nothing to name",
+            hint="mcp cache ls  lists what there is",
+        )
+    entries = app.cache.entries()
+    if everything:
+        removed, errors = _remove_unused(app, {entry.digest for entry in entries})
+    else:
+        wanted = {digest for target in targets for digest in _digests(target, entries)}
+        removed, errors = app.cache.remove(wanted), []
+    freed = sum(entry.size for entry in removed)
+    text = f"removed {len(removed)} entries, {format_size(freed)}" if removed else "nothing removed"
+    result = {"removed": [_value(entry) for entry in removed], "freed_bytes": freed}
+    return Report(result, text, tuple(errors))
+
+
+@click.command(short_help="Tell how much is stored.")
+@json_option
+@click.pass_obj
+def stats(app: App) -> Report:
+    """Tell how much is stored, of what, and how much may be.
+
+    \b
+    Examples:
+      mcp cache stats
+      mcp cache stats --json
+    """  # noqa: D301  \b is click's mark for text that must not be wrapped
+    entries = app.cache.entries()
+    kinds = {kind: [entry.size for entry in entries if entry.kind == kind] for kind in _KINDS}
+    total, limit = sum(entry.size for entry in entries), app.settings.cache.max_size
+    result: dict[str, Any] = {
+        "folder": app.settings.cache.dir,
+        "total_bytes": total,
+        "max_bytes": limit,
+        "references": len({name for entry in entries for name in entry.references}),
+        "kinds": {kind: {"count": len(sizes), "bytes": sum(sizes)} for kind, sizes in kinds.items()},
+    }
+    facts = [
+        ("folder", printable(result["folder"])),
+        *((f"{kind}s", f"{len(sizes)}, {format_size(sum(sizes))}") for kind, sizes in kinds.items()),
+        ("references", str(result["references"])),
+        ("total", f"{format_size(total)} of {format_size(limit)}"),
+    ]
+    return Report(result, fields(facts))
+
+
+def _digests(target: str, entries: "Sequence[Entry]") -> set[Digest]:
+    """The digests one word of the command line stands for."""
+    match = _PREFIX.fullmatch(target)
+    if match is None:
+        reference = str(parse_reference(target))
+        found = {entry.digest for entry in entries if reference in entry.references}
+    else:
+        found = {entry.digest for entry in entries if entry.digest.hex.startswith(match[1])}
+        if len(found) > 1:
+            named = ", ".join(sorted(map(_short, found))[:_MOST_NAMED])
+            raise MCPError(
+                "usage",
+                f"{target} is the beginning of {len(found)} digests: {named}",
+                hint="write more of it",
+            )
+    if not found:
+        raise MCPError(
+            "not-cached", f"nothing is stored for {target}", hint="mcp cache ls  lists what there is"
+        )
+    return found
+
+
+def _remove_unused(app: App, digests: Iterable[Digest]) -> "tuple[list[Entry], list[MCPError]]":
+    """Remove what can be removed; one running server must not keep everything else."""
+    wanted = set(digests)
+    try:
+        return app.cache.remove(wanted), []
+    except MCPError as error:
+        if error.code != "in-use":
+            raise
+    removed: list[Entry] = []
+    errors: list[MCPError] = []
+    for digest in wanted:
+        try:
+            removed += app.cache.remove({digest})
+        except MCPError as error:
+            errors.append(error)
+    return removed, errors
+
+
+def _short(digest: Digest) -> str:
+    return str(digest)[: len("sha256:") + _SHOWN]
+
+
+def _value(entry: "Entry") -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "digest": str(entry.digest),
+        "size": entry.size,
+        "references": list(entry.references),
+        "used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.used)),
+        "path": entry.path,
+    }
