@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from mcp_client.cli.output import Report, fields, table
-from mcp_client.config.units import format_size
 from mcp_client.errors import printable
 from mcp_client.pipeline import RunPlan
 from mcp_client.policy.model import Limits
@@ -36,7 +35,7 @@ def _values(plan: RunPlan) -> dict[str, Any]:
 
 
 def _limits(limits: Limits) -> str:
-    memory, cores = format_size(limits.memory), f"{limits.cpu / 1000:g}"
+    memory, cores = f"{limits.memory >> 20} MiB", f"{limits.cpu / 1000:g}"
     return f"{memory} of memory, {cores} cores, {limits.processes} processes, {limits.files} files"
 
 

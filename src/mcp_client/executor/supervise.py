@@ -33,7 +33,9 @@ class SignalInbox:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in _PASSED_ON:
-            signal.signal(number, _noted)
+            # What the caller chose to ignore (nohup) stays ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _noted)
 
     def read(self) -> bytes:
         """The numbers of the signals that arrived, one byte each."""
@@ -60,6 +62,7 @@ class Supervisor:
         self._started = time.monotonic()
         self._timeout_at = None if timeout is None else self._started + timeout
         self._drained_check_at: float | None = None
+        self._unread, self._unread_since = -1, 0.0
         self._terminate_at: float | None = None
         self._kill_at: float | None = None
         self._reason: str | None = None
@@ -113,16 +116,25 @@ class Supervisor:
             self._reason = f"timeout after {now - self._started:.1f} s"
             self._terminate()
         if self._drained_check_at is not None and now >= self._drained_check_at:
-            # Requests the server has not read yet are not an end: its grace begins when it can see one.
-            drained = unread_bytes(_STANDARD_INPUT) == 0
-            self._drained_check_at = None if drained else now + _DRAIN_SECONDS
-            if drained:
+            self._drained_check_at = now + _DRAIN_SECONDS
+            if self._no_longer_reads(now):
+                self._drained_check_at = None
                 self._stop_by(signal.SIGTERM, "the client closed the connection")
         if self._terminate_at is not None and now >= self._terminate_at:
             self._terminate()
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
             self._process.kill()
+
+    def _no_longer_reads(self, now: float) -> bool:
+        """Whether the server saw the end of its input, or reads nothing of what is left for a whole grace.
+
+        Requests that are still unread are not an end yet: the grace begins when the server can see one.
+        """
+        unread = unread_bytes(_STANDARD_INPUT)
+        if unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        return unread == 0 or now >= self._unread_since + self._grace
 
     def _terminate(self) -> None:
         self._terminate_at = None

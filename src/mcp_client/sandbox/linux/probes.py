@@ -67,7 +67,7 @@ def _whole(filter_folder: str) -> Probe:
     policy = Policy({}, False, DEFAULT_LIMITS, (), ())
     backend = LinuxBackend(filter_folder)
     with tempfile.TemporaryDirectory(prefix="mcp-doctor-") as tree:
-        os.chmod(tree, 0o755)  # noqa: S103  the sandbox's user must be able to enter it, as it can a bundle
+        os.chmod(tree, 0o755)
         try:
             process = backend.launch(
                 backend.plan(Command(("/bin/true",), (), ()), policy, tree=tree, data=None)
