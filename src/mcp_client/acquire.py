@@ -1,5 +1,7 @@
 """From a reference to a verified, unpacked package: out of the cache, or from the registry by way of it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mcp_client.app import App
@@ -14,12 +16,18 @@ if TYPE_CHECKING:
 
 
 def acquire(
-    app: App, reference: PackageReference, *, refresh: bool = False, offline: bool = False
+    app: App,
+    reference: PackageReference,
+    *,
+    refresh: bool = False,
+    offline: bool = False,
+    accept: Callable[["Manifest"], object] | None = None,
 ) -> CachedPackage:
     """The package, ready to run.
 
     A cached package costs one look-up and no network; with ``refresh`` the registry is asked all the same.
-    Raises MCPError with the code of whatever was wrong.
+    ``accept`` sees a fetched manifest before its bundle is downloaded, and may raise. Raises MCPError with
+    the code of whatever was wrong; nothing of a package that was refused stays in the cache.
     """
     if not refresh:
         package = app.cache.find(reference, app.registry_url)
@@ -33,7 +41,7 @@ def acquire(
             hint=f"fetch it while online: mcp pull {reference}",
         )
     with ClientWatch():
-        return _fetch(app, reference)
+        return _fetch(app, reference, accept)
 
 
 def describe(
@@ -48,18 +56,23 @@ def describe(
     if offline:
         raise MCPError("offline-missing", f"{reference} is not in the cache", hint="leave out --offline")
     resolution = app.registry.resolve(reference)
-    return resolution, _manifest(app, resolution), False
+    with _nothing_refused_stays(app, resolution):
+        return resolution, _manifest(app, resolution), False
 
 
-def _fetch(app: App, reference: PackageReference) -> CachedPackage:
+def _fetch(
+    app: App, reference: PackageReference, accept: Callable[["Manifest"], object] | None
+) -> CachedPackage:
     resolution = app.registry.resolve(reference)
     _check_status(resolution)
     _check_unmoved(app, resolution)
-    manifest = _manifest(app, resolution)
-    limits = app.settings.registry
-    bundle = resolution.bundle
-    app.cache.add("bundle", bundle, lambda: app.registry.fetch(bundle, limits.max_bundle), limits.max_bundle)
-    tree = app.cache.unpack(bundle.digest)
+    bundle, limit = resolution.bundle, app.settings.registry.max_bundle
+    with _nothing_refused_stays(app, resolution):
+        manifest = _manifest(app, resolution)
+        if accept is not None:
+            accept(manifest)
+        app.cache.add("bundle", bundle, lambda: app.registry.fetch(bundle, limit), limit)
+        tree = app.cache.unpack(bundle.digest)
     form = _to_form(manifest)
     app.cache.record(resolution, form)
     app.cache.evict(keep={resolution.manifest.digest, bundle.digest})
@@ -76,6 +89,19 @@ def _manifest(app: App, resolution: Resolution) -> "Manifest":
         manifest = parse_manifest(file.read())
     _check_identity(resolution, manifest)
     return manifest
+
+
+@contextmanager
+def _nothing_refused_stays(app: App, resolution: Resolution) -> Iterator[None]:
+    """After a failure, remove what was stored for this resolution and belongs to no other."""
+    try:
+        yield
+    except MCPError:
+        digests = {resolution.manifest.digest, resolution.bundle.digest}
+        with suppress(MCPError):
+            orphans = {e.digest for e in app.cache.entries() if e.digest in digests and not e.references}
+            app.cache.remove(orphans)
+        raise
 
 
 def _to_form(manifest: "Manifest") -> dict[str, object]:

@@ -89,15 +89,9 @@ def plan_run(app: App, request: RunRequest) -> RunPlan:
     """Everything up to the sandbox's plan: what ``--dry-run`` prints and run_package() carries out."""
     settings = app.settings
     backend = app.backend
-    package = acquire(app, request.reference, offline=request.offline)
+    package = acquire(app, request.reference, offline=request.offline, accept=_runnable_entrypoint)
     manifest = from_form(package.manifest_form)
-    if manifest.transport != "stdio":
-        raise MCPError(
-            "transport-unsupported",
-            f"{manifest.name} speaks {manifest.transport}, and only stdio servers can run yet",
-            hint="ask the package's author for a stdio entrypoint",
-        )
-    entrypoint = select_entrypoint(manifest, platforms.current())
+    entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)
     folders = _granted_folders(manifest, options, request.mounts, settings.home)
     grants = Grants(_granted_environment(request), folders)
@@ -121,6 +115,17 @@ def plan_run(app: App, request: RunRequest) -> RunPlan:
     )
     spec = backend.plan(command, policy, tree=package.tree, data=data)
     return RunPlan(package, manifest, entrypoint, policy, spec, backend.controls(spec))
+
+
+def _runnable_entrypoint(manifest: Manifest) -> Entrypoint:
+    """The entrypoint for this host. Raises ``transport-unsupported`` and ``platform-unsupported``."""
+    if manifest.transport != "stdio":
+        raise MCPError(
+            "transport-unsupported",
+            f"{manifest.name} speaks {manifest.transport}, and only stdio servers can run yet",
+            hint="ask the package's author for a stdio entrypoint",
+        )
+    return select_entrypoint(manifest, platforms.current())
 
 
 def _granted_environment(request: RunRequest) -> dict[str, str]:
