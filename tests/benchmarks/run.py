@@ -131,7 +131,9 @@ def _contenders(
         pulled = mcp.run("pull", package.reference)
         if pulled.status:
             sys.exit(pulled.stderr)
-    (tree,) = glob.glob(os.path.join(mcp.cache, "trees", "*"))
+    # By a name without a colon: the one in the digest would end an entry of PYTHONPATH.
+    tree = os.path.join(folder, "tree")
+    os.symlink(*glob.glob(os.path.join(mcp.cache, "trees", "*")), tree)
     bare, variables = _bare_command(package, arguments, tree)
     env = {"PATH": mcp.env["PATH"], "HOME": folder, **variables}
     found = [

@@ -93,7 +93,7 @@ def test_a_failure_leaves_stdout_empty(mcp: Mcp, registry: Registry, flags: tupl
 
 
 def test_stderr_of_the_server_passes_through(warm: Mcp) -> None:
-    result = warm.run("run", programs.single().reference, "--", "until_eof")
+    result = warm.run("run", programs.single().reference, "--", "until_eof", given=b"")
     assert result.status == 5
     assert result.stderr == "saw the end of stdin\n"
 

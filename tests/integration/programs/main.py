@@ -103,6 +103,11 @@ def files(*paths: str) -> None:
         _write(f"{path} {modes}\n".encode())
 
 
+def environment() -> None:
+    """Print the environment, sorted, one variable a line."""
+    _write("".join(f"{name}={value}\n" for name, value in sorted(os.environ.items())).encode())
+
+
 def hello() -> None:
     """Answer one line with one line, which stands for the handshake of a protocol, then read to the end."""
     sys.stdin.buffer.readline()
@@ -118,7 +123,8 @@ def _write(data: bytes) -> None:
 
 
 BEHAVIOURS = (
-    cat, leave, die, burst, stubborn, until_eof, until_signal, daemon, holder, arguments, files, hello
+    cat, leave, die, burst, stubborn, until_eof, until_signal, daemon, holder,
+    arguments, files, environment, hello,
 )  # fmt: skip
 
 if __name__ == "__main__":
