@@ -64,7 +64,7 @@ def answer_shell(group: click.Command, name: str) -> int:
 
 
 @click.command(short_help="Print a shell's completion script.")
-@click.argument("shell", type=click.Choice(tuple(SHELLS)))
+@click.argument("shell", metavar="SHELL", type=click.Choice(tuple(SHELLS)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
     """Print the script that lets SHELL complete commands, options and references.

@@ -38,7 +38,12 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
     entries=ENTRIES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--config", metavar="FILE", help="Read this file instead of ~/.mcp/config.yaml.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Read this file instead of ~/.mcp/config.yaml.",
+)
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), help="How much to say on standard error.")
 @click.option(
     "--version",

@@ -45,7 +45,7 @@ def pull(app: App, references: Sequence[PackageReference], registry: str | None,
             value = {"reference": str(reference), "error": error_value(error)}
             errors.append(error)
         values.append(value)
-    text = table(("REFERENCE", "", "MANIFEST"), rows) if rows else ""
+    text = table(("REFERENCE", "STATE", "MANIFEST"), rows) if rows else ""
     return Report({"packages": values}, text, tuple(errors))
 
 

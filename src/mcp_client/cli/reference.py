@@ -59,8 +59,14 @@ def _app(ctx: click.Context | None) -> App:
     """The program's parts as far as the command line is parsed; completion has no App of its own."""
     app = ctx.find_object(App) if ctx else None
     if app is None:
-        app = App().with_overrides({"config": ctx.find_root().params.get("config")} if ctx else {})
-    return app.with_overrides({"registry": ctx.params.get("registry")}) if ctx else app
+        app = App().with_overrides({"config": _given(ctx.find_root(), "config")} if ctx else {})
+    return app.with_overrides({"registry": _given(ctx, "registry")}) if ctx else app
+
+
+def _given(ctx: click.Context, name: str) -> str | None:
+    """An option's value; while others are still parsed, click may hold a placeholder of its own there."""
+    value = ctx.params.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _known_versions(ctx: click.Context | None, package: str) -> list[str]:
@@ -68,7 +74,7 @@ def _known_versions(ctx: click.Context | None, package: str) -> list[str]:
     app = _app(ctx)
     prefix = f"{package}@"
     cached = [text.removeprefix(prefix) for text in _cached_references(app) if text.startswith(prefix)]
-    offline = ctx is not None and ctx.params.get("offline")
+    offline = ctx is not None and ctx.params.get("offline") is True
     try:
         published = [] if offline else app.registry.known_versions(package)
     except MCPError:

@@ -1,0 +1,123 @@
+import json
+import os
+import shutil
+
+import pytest
+
+import mcp_client
+
+HELLO = "acme/hello-world@1.2.3"
+EMBEDDED = os.path.join(os.path.dirname(mcp_client.__file__), "embedded")
+
+
+@pytest.fixture
+def folder(tmp_path) -> str:
+    """A registry in a folder, with the embedded package."""
+    path = str(tmp_path / "registry")
+    shutil.copytree(os.path.join(EMBEDDED, "packages"), os.path.join(path, "packages"))
+    return path
+
+
+def answer(folder):
+    return os.path.join(folder, "packages", "acme", "hello-world", "1.2.3.json")
+
+
+def change(path, **fields):
+    with open(path, encoding="utf-8") as file:
+        value = json.load(file)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({**value, **fields}, file)
+
+
+def test_pull_tells_what_it_did(call):
+    first = call("pull", HELLO)
+    second = call("pull", HELLO)
+
+    assert (first.status, first.stderr) == (0, "")
+    assert first.stdout.splitlines()[1].split()[:2] == [HELLO, "pulled"]
+    assert second.stdout.splitlines()[1].split()[:2] == [HELLO, "cached"]
+
+
+def test_pull_as_json(call):
+    called = call("pull", "--json", HELLO)
+
+    envelope = called.envelope
+    assert (called.status, envelope["ok"], envelope["command"]) == (0, True, "pull")
+    (package,) = envelope["result"]["packages"]
+    assert package["manifest"].startswith("sha256:")
+    assert package["bundle"].startswith("sha256:")
+    assert {key: package[key] for key in ("reference", "registry", "status", "cached")} == {
+        "reference": HELLO,
+        "registry": "embedded",
+        "status": "published",
+        "cached": False,
+    }
+
+
+def test_pull_tries_all_and_fails_if_one_does(call):
+    called = call("pull", "--json", "acme/none@1.0.0", HELLO, "acme/none@1.0.0")
+
+    assert called.status == 1
+    assert called.envelope["ok"] is False
+    assert called.envelope["error"]["code"] == "package-not-found"
+    failed, pulled = called.envelope["result"]["packages"]
+    assert failed["error"]["code"] == "package-not-found"
+    assert pulled["reference"] == HELLO
+    assert called.stderr.count("mcp: error[package-not-found]") == 1
+
+
+def test_refresh_asks_the_registry_again(call, folder):
+    url = f"file://{folder}"
+    assert call("pull", HELLO, "--registry", url).status == 0
+    change(answer(folder), status="revoked")
+
+    assert call("pull", HELLO, "--registry", url).status == 0
+    called = call("pull", "--refresh", HELLO, "--registry", url)
+
+    assert called.status == 1
+    assert "error[package-revoked]" in called.stderr
+
+
+def test_info_before_and_after_a_pull(call, home):
+    before = call("info", "--json", HELLO).envelope["result"]
+    bundles = os.path.join(home, "cache", "bundles")
+    assert not os.path.isdir(bundles) or os.listdir(bundles) == []
+    call("pull", HELLO)
+    after = call("info", "--offline", "--json", HELLO).envelope["result"]
+
+    assert (before.pop("cached"), after.pop("cached")) == (False, True)
+    assert before == after
+    assert (before["name"], before["version"]) == ("acme/hello-world", "1.2.3")
+    assert before["manifest"]["digest"].startswith("sha256:")
+    assert "linux-amd64" in before["entrypoints"]
+    assert set(before["asks"]) == {
+        *("environment", "network", "subprocess", "resources", "runtime", "commands"),
+        *("data_folder", "options", "http"),
+    }
+
+
+def test_info_as_text_says_what_is_asked_for(call):
+    called = call("info", HELLO)
+
+    assert (called.status, called.stderr) == (0, "")
+    lines = called.stdout.splitlines()
+    assert lines[0] == "acme/hello-world 1.2.3"
+    words = {line.split()[0]: line for line in lines if line}
+    assert {"reference", "status", "manifest", "bundle", "network", "limits"} <= set(words)
+    assert "\x1b" not in called.stdout
+
+
+def test_info_offline_needs_the_cache(call):
+    called = call("info", "--offline", HELLO)
+
+    assert (called.status, called.stdout) == (1, "")
+    assert "error[offline-missing]" in called.stderr
+
+
+def test_info_shows_a_revoked_package_as_such(call, folder):
+    change(answer(folder), status="revoked")
+
+    called = call("info", HELLO, "--registry", f"file://{folder}")
+
+    assert called.status == 0
+    assert any(line.split() == ["status", "revoked"] for line in called.stdout.splitlines())
