@@ -43,7 +43,7 @@ def check_user(app: App) -> Iterator[Probe]:
     """Checks of the user's files, the registry and the runtimes; each really tries."""
     settings = app.settings
     yield _home(settings.home)
-    yield _attempt("cache", lambda: _cache(settings.cache.dir))
+    yield _attempt("cache", lambda: _writable_folder(settings.cache.dir))
     yield _space(settings.cache.dir)
     yield _attempt("audit log", lambda: _audit_file(settings.audit.file))
     yield _audit_chain(app)
@@ -53,15 +53,15 @@ def check_user(app: App) -> Iterator[Probe]:
     yield from (_runtime(app, name) for name in names)
 
 
-def _attempt(control: str, look: Callable[[], str], mend: str | None = None) -> Probe:
+def _attempt(control: str, look: Callable[[], str]) -> Probe:
     """``look`` answers what was seen, or raises what is wrong."""
     try:
         return Probe(control, True, look(), None, required=True)
     except MCPError as error:
-        return Probe(control, False, error.message, error.hint or mend, required=True)
+        return Probe(control, False, error.message, error.hint, required=True)
     except OSError as error:
         detail = f"{printable(str(error.filename or ''))}: {error.strerror}"
-        return Probe(control, False, detail, mend or "mend its permissions or the disk", required=True)
+        return Probe(control, False, detail, "mend its permissions or the disk", required=True)
 
 
 def _home(home: str) -> Probe:
@@ -85,12 +85,15 @@ def _writable_folder(folder: str) -> str:
         if os.path.lexists(there):
             raise MCPError("cache-unwritable", f"{there} is not a folder", hint=f"move {there} away")
         there = os.path.dirname(there)
-    with tempfile.NamedTemporaryFile(dir=there, prefix=".mcp-doctor-"):
-        return folder if there == folder else f"{folder} will be made"
-
-
-def _cache(folder: str) -> str:
-    return _writable_folder(folder)
+    try:
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".mcp-doctor-"):
+            return folder if there == folder else f"{folder} will be made"
+    except OSError as error:
+        raise MCPError(
+            "cache-unwritable",
+            f"{there} cannot be written: {error.strerror}",
+            hint=f"make {there} writable for you, or name another folder",
+        ) from error
 
 
 def _space(folder: str) -> Probe:

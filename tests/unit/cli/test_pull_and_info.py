@@ -1,6 +1,8 @@
+import io
 import json
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -121,3 +123,22 @@ def test_info_shows_a_revoked_package_as_such(call, folder):
 
     assert called.status == 0
     assert any(line.split() == ["status", "revoked"] for line in called.stdout.splitlines())
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_for_terminals_and_leaves_no_trace(call, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    called = call("pull", HELLO)
+
+    drawn = terminal.getvalue()
+    assert called.status == 0
+    assert f"{HELLO}: resolving" in drawn
+    assert "B of " in drawn
+    assert drawn.endswith("\r\x1b[K")
+    assert "\r" not in called.stdout
