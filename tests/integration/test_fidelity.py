@@ -88,7 +88,7 @@ def test_warnings_leave_stdout_alone(mcp: Mcp, registry: Registry) -> None:
 def test_a_failure_leaves_stdout_empty(mcp: Mcp, registry: Registry, flags: tuple[str, ...]) -> None:
     one = programs.single()
     registry.publish(one)
-    registry.faults["bundle"] = Fault(body=b"not what was promised")
+    registry.faults["bundle"] = Fault(body=one.bundle[:-1] + b"?")
     refused(mcp.run("run", *flags, one.reference, "--", "cat"), "digest-mismatch")
 
 
