@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+from mcp_client.registry.credentials import origin_of
+
 URL = "https://registry.example.com/api"
-ORIGIN = "https://registry.example.com"
+ORIGIN = origin_of(URL)
 TOKEN = "tok-1234567890"
 
 
