@@ -126,7 +126,7 @@ def test_a_digest_that_is_no_digest(mcp: Mcp, registry: Registry, kind: str, dig
     assert registry.requests("manifest") == []
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://[", "\x00"])
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://["])
 def test_an_artifact_that_is_elsewhere(mcp: Mcp, registry: Registry, url: str) -> None:
     registry.publish(ONE)
     answer = registry.answer(REFERENCE)
@@ -144,13 +144,12 @@ def test_a_redirect_without_an_end(mcp: Mcp, registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("kind", ["manifest", "bundle"])
-@pytest.mark.parametrize("other", [b"another thing entirely", None], ids=["other-bytes", "one-bit"])
-def test_an_artifact_with_another_digest(
-    mcp: Mcp, registry: Registry, kind: str, other: bytes | None
-) -> None:
+@pytest.mark.parametrize("change", ["every-byte", "one-bit"])
+def test_an_artifact_with_another_digest(mcp: Mcp, registry: Registry, kind: str, change: str) -> None:
     registry.publish(ONE)
     real, expected = getattr(ONE, kind), ONE.digests[kind == "bundle"]
-    registry.faults[kind] = Fault(body=other or bytes([real[0] ^ 1]) + real[1:])
+    other = {"every-byte": b"?" * len(real), "one-bit": bytes([real[0] ^ 1]) + real[1:]}
+    registry.faults[kind] = Fault(body=other[change])
     result = mcp.run("run", REFERENCE)
     refused(result, "digest-mismatch")
     assert expected in result.stderr

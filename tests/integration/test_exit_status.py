@@ -10,6 +10,15 @@ from kit.command import Mcp
 SINGLE, FORKING = programs.single().reference, programs.forking().reference
 
 
+@pytest.fixture
+def quick(tmp_path: object) -> str:
+    """A configuration with little grace."""
+    path = f"{tmp_path}/config.yaml"
+    with open(path, "w") as opened:
+        opened.write("executor:\n  grace: 300ms\n")
+    return path
+
+
 @pytest.mark.parametrize("status", [0, 1, 3, 124, 125, 255])
 def test_the_status_of_the_server_passes_through(warm: Mcp, status: int) -> None:
     result = warm.run("run", SINGLE, "--", "leave", str(status))
@@ -55,13 +64,8 @@ def test_the_end_of_stdin_with_the_reader_gone_reaches_the_server(warm: Mcp) -> 
 
 
 @pytest.mark.parametrize("first", ["eof", "signal"])
-def test_a_server_that_ignores_everything_is_gone_after_the_grace(
-    warm: Mcp, first: str, tmp_path: object
-) -> None:
-    config = f"{tmp_path}/config.yaml"
-    with open(config, "w") as opened:
-        opened.write("executor:\n  grace: 300ms\n")
-    with warm.start("--config", config, "run", SINGLE, "--", "stubborn", warm.marker) as process:
+def test_a_server_that_ignores_everything_is_gone_after_the_grace(warm: Mcp, quick: str, first: str) -> None:
+    with warm.start("--config", quick, "run", SINGLE, "--", "stubborn", warm.marker) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -73,8 +77,10 @@ def test_a_server_that_ignores_everything_is_gone_after_the_grace(
     processes.assert_gone(warm.marker, 1)
 
 
-def test_the_timeout_ends_a_server_with_124(warm: Mcp) -> None:
-    with warm.start("run", "--timeout", "300ms", SINGLE, "--", "stubborn", warm.marker) as process:
+def test_the_timeout_ends_a_server_with_124(warm: Mcp, quick: str) -> None:
+    with warm.start(
+        "--config", quick, "run", "--timeout", "300ms", SINGLE, "--", "stubborn", warm.marker
+    ) as process:
         assert process.wait(20) == 124
         assert process.stderr is not None
         assert b"timeout" in process.stderr.read().lower().replace(b"timed out", b"timeout")
