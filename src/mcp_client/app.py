@@ -67,7 +67,7 @@ class App:
     def registry(self) -> "RegistryClient":
         """The registry everything is resolved at."""
         from mcp_client.registry.client import open_registry
-        from mcp_client.registry.credentials import origin_of
+        from mcp_client.registry.urls import origin_of
 
         origin = origin_of(self.registry_url)
         return open_registry(

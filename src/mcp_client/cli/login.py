@@ -70,7 +70,7 @@ def _origin(app: App) -> str:
             f"the {kind} takes no token",
             hint="name the registry with --registry https://..., or as registry.url in the configuration",
         )
-    from mcp_client.registry.credentials import origin_of
+    from mcp_client.registry.urls import origin_of
 
     return origin_of(url)
 

@@ -1,0 +1,1 @@
+"""Ask a registry what a reference means, and fetch what it names."""
