@@ -18,8 +18,8 @@ Place = Literal["resolve", "manifest", "bundle"]
 class Fault(NamedTuple):
     """What goes wrong at one place of the contract; ``times`` limits it, None means always.
 
-    ``cut`` sends that many bytes of the real answer and closes the connection. ``delay`` waits that many
-    seconds before the answer, ``drip`` waits that long between pieces of it.
+    ``cut`` closes the connection at that offset of the artifact, wherever the answer began. ``delay`` waits
+    that many seconds before the answer, ``drip`` waits that long between pieces of it.
     """
 
     status: int | None = None
@@ -200,6 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
         if asked and asked.startswith("bytes=") and asked.endswith("-"):
             start = int(asked[6:-1])
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            if fault is not None and fault.cut is not None:
+                fault = fault._replace(cut=max(0, fault.cut - start))
             self._send(206, data[start:], headers, fault)
         else:
             self._send(200, data, headers, fault)
