@@ -30,7 +30,7 @@ class MCPError(Exception):
         code: str,
         message: str,
         *,
-        hint: str | None = None,
+        hint: str,
         details: Mapping[str, str | int] | None = None,
         run_status: int = EXIT_REFUSED,
     ) -> None:

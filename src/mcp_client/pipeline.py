@@ -159,7 +159,9 @@ def _data_folder(home: str, manifest: Manifest) -> str:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
         raise MCPError(
-            "cache-unwritable", f"cannot make the server's data folder {path}: {error.strerror}"
+            "cache-unwritable",
+            f"cannot make the server's data folder {path}: {error.strerror}",
+            hint="check the folder's owner and mode, or set MCP_HOME",
         ) from error
     return path
 

@@ -88,8 +88,7 @@ def _width(cell: str) -> int:
 def _show_error_line(error: MCPError) -> None:
     tag = click.style(f"error[{error.code}]", fg="red", bold=True)
     click.echo(f"mcp: {tag}: {_safe(error.message)}", err=True, color=_colour())
-    if error.hint:
-        click.echo(f"  {click.style('hint', fg='cyan')}: {_safe(error.hint)}", err=True, color=_colour())
+    click.echo(f"  {click.style('hint', fg='cyan')}: {_safe(error.hint)}", err=True, color=_colour())
 
 
 def error_value(error: MCPError) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
 @click.option("--set", "options", metavar="NAME=VALUE", multiple=True, help="Set an option of the package.")
 @click.option("--timeout", metavar="TIME", help="Stop the server after this time (30s, 5m, 1h).")
 @registry_option
-@click.option("--offline", is_flag=True, help="Use the cache only.")
+@click.option("--offline", is_flag=True, is_eager=True, help="Use the cache only.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, and run nothing.")
 @click.option("--json", is_flag=True, expose_value=False, help="Print the plan as JSON (with --dry-run).")
 @click.option("-v", "--verbose", is_flag=True, help="Tell on standard error what happens.")

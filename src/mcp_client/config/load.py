@@ -134,7 +134,8 @@ def _parse(parse: Callable[[str], T], text: str, source: str, code: str) -> T:
     except ValueError as error:
         # A URL that was refused may be refused for the password in it.
         got = "another" if parse is registry_url else f"'{printable(text, 80)}'"
-        raise MCPError(code, f"{source}: {error}, got {got}", details={"source": source}) from None
+        hint = f"correct {source}" if source.startswith("-") else f"correct or unset {source}"
+        raise MCPError(code, f"{source}: {error}, got {got}", hint=hint, details={"source": source}) from None
 
 
 def _narrow(settings: Settings, policy: Mapping[str, Any]) -> Settings:

@@ -14,6 +14,7 @@ MAX_STRING = 131_071
 # Surrogates but those of surrogateescape (PEP 383) name no bytes at all.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
 _MAX_VALUES = 1000
+_HOW = "'mcp info' shows the package's options and their types"
 _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 _BOOLEANS = {"true": "true", "yes": "true", "1": "true", "false": "false", "no": "false", "0": "false"}
 
@@ -31,9 +32,9 @@ def check_options(manifest: Manifest, given: Sequence[tuple[str, str]]) -> Mappi
             raise _invalid(name, "the package has no such option", _there_are(manifest))
         values = collected.setdefault(name, [])
         if values and not option.multiple:
-            raise _invalid(name, "given twice, and it takes one value", None)
+            raise _invalid(name, "given twice, and it takes one value")
         if len(values) == _MAX_VALUES:
-            raise _invalid(name, f"more than {_MAX_VALUES} values", None)
+            raise _invalid(name, f"more than {_MAX_VALUES} values")
         values.append(_check(name, option, text))
     result: dict[str, Value] = {}
     for name, option in manifest.config.items():
@@ -58,12 +59,12 @@ def check_options(manifest: Manifest, given: Sequence[tuple[str, str]]) -> Mappi
 
 def _check(name: str, option: ConfigOption, text: str) -> str:
     if CONTROL.search(text) or len(os.fsencode(text)) > MAX_STRING:
-        raise _invalid(name, "a value is at most 128 KB, without control characters", None)
+        raise _invalid(name, "a value is at most 128 KB, without control characters")
     if option.type == "number" and not _NUMBER.fullmatch(text):
-        raise _invalid(name, f"expected a number, got '{printable(text, 80)}'", None)
+        raise _invalid(name, f"expected a number, got '{printable(text, 80)}'")
     if option.type == "boolean":
         if text.lower() not in _BOOLEANS:
-            raise _invalid(name, f"expected true or false, got '{printable(text, 80)}'", None)
+            raise _invalid(name, f"expected true or false, got '{printable(text, 80)}'")
         return _BOOLEANS[text.lower()]
     if option.type in ("file", "directory"):
         return _existing(name, option, text)
@@ -74,7 +75,7 @@ def _existing(name: str, option: ConfigOption, text: str) -> str:
     path = os.path.abspath(os.path.expanduser(text)) if text else ""
     exists = os.path.isdir if option.type == "directory" else os.path.isfile
     if not path or not exists(path):
-        raise _invalid(name, f"expected an existing {option.type}, got '{printable(text, 200)}'", None)
+        raise _invalid(name, f"expected an existing {option.type}, got '{printable(text, 200)}'")
     return path
 
 
@@ -82,6 +83,6 @@ def _there_are(manifest: Manifest) -> str:
     return f"it has {printable(', '.join(manifest.config))}" if manifest.config else "it takes none"
 
 
-def _invalid(name: str, problem: str, hint: str | None) -> MCPError:
+def _invalid(name: str, problem: str, hint: str = _HOW) -> MCPError:
     shown = printable(name, 60)
     return MCPError("option-invalid", f"--set {shown}: {problem}", hint=hint, details={"option": shown})

@@ -82,7 +82,7 @@ def parse_grant(text: str, host: Mapping[str, str]) -> tuple[str, str]:
     if _NAME.match(name) is None:
         raise MCPError("env-refused", f"not a variable name: {name[:60]!r}", hint="write KEY=VALUE or KEY")
     if "\0" in value:
-        raise MCPError("env-refused", f"{name} holds a NUL character")
+        raise MCPError("env-refused", f"{name} holds a NUL character", hint="no variable can")
     if given:
         return name, value
     if is_injection(name):
@@ -107,7 +107,7 @@ def read_env_file(path: str, host: Mapping[str, str]) -> dict[str, str]:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise MCPError("env-refused", f"cannot read {path}: {error}") from error
+        raise MCPError("env-refused", f"cannot read {path}: {error}", hint="check --env-file") from error
     found = {}
     for number, line in enumerate(lines, 1):
         text = line.strip().removeprefix("export ").strip()

@@ -63,6 +63,7 @@ def check_file(tree: str, command: str) -> str:
         raise MCPError(
             "entrypoint-unsafe",
             f"the entrypoint {printable(command)} leads out of the bundle",
+            hint="nothing was run; tell the package's author",
             run_status=EXIT_NOT_EXECUTABLE,
         )
     try:

@@ -183,7 +183,7 @@ def test_a_nested_command_is_named_by_all_its_words(call):
 
 @pytest.mark.parametrize("arguments", [["--json"], ["x", "--", "--json", "--dry-run"], ["--json", "--bogus"]])
 def test_a_run_never_writes_to_standard_output(arguments, call, fail):
-    fail("run", MCPError("forbidden", "no"))
+    fail("run", MCPError("forbidden", "no", hint="ask"))
 
     called = call("run", *arguments)
 
@@ -191,7 +191,7 @@ def test_a_run_never_writes_to_standard_output(arguments, call, fail):
 
 
 def test_a_dry_run_has_standard_output_to_itself(call, fail):
-    fail("run", MCPError("forbidden", "no"))
+    fail("run", MCPError("forbidden", "no", hint="ask"))
 
     assert call("run", "--dry-run", "--json").envelope["error"]["code"] == "forbidden"
 

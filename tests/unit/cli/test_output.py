@@ -54,7 +54,11 @@ def test_a_terminal_gets_json_over_several_lines(monkeypatch):
 
 
 def test_work_done_in_part_has_a_result_and_an_error(monkeypatch, capsys):
-    report = Report({"done": 1}, "one", (MCPError("forbidden", "no"), MCPError("usage", "also no")))
+    report = Report(
+        {"done": 1},
+        "one",
+        (MCPError("forbidden", "no", hint="ask"), MCPError("usage", "also no", hint="ask")),
+    )
 
     envelope = json.loads(printed(monkeypatch, report, io.StringIO(), as_json=True))
 

@@ -44,7 +44,11 @@ def _compile(*, subprocess: bool) -> tuple[bytes, ...]:
     try:
         return compile_filters(subprocess=subprocess)
     except OSError as error:
-        raise MCPError("sandbox-unavailable", f"the system call filter does not compile: {error}") from error
+        raise MCPError(
+            "sandbox-unavailable",
+            f"the system call filter does not compile: {error}",
+            hint="update libseccomp; version 2.5 or later is needed",
+        ) from error
 
 
 def _read(path: str) -> tuple[bytes, ...] | None:

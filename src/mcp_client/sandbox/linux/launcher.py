@@ -132,7 +132,9 @@ class LinuxProcess:
             raise MCPError(
                 "entrypoint-missing" if missing else "entrypoint-not-executable",
                 f"the server could not be executed: {printable(detail)}",
-                hint="its interpreter or loader may be missing inside the sandbox" if missing else None,
+                hint="its interpreter or loader is missing inside the sandbox"
+                if missing
+                else "it may be built for another system, or lie where programs are not allowed",
                 run_status=EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE,
             )
         raise explain(stage, code, printable(detail))
