@@ -8,7 +8,7 @@ from arena.sandbox import run_inside
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
-from mcp_client.sandbox.linux import identity, init, libc, mounts
+from mcp_client.sandbox.linux import identity, init, landlock, libc, mounts
 
 PROOF = "import os; open('/mnt/proof/started', 'w'); print('started')"
 
@@ -30,6 +30,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "prctl": (libc, "prctl"),
     "the privileges' proof": (init, "_assert_unprivileged"),
     "the command line": (init, "_hide_command_line"),
+    "Landlock": (landlock, "restrict_to_root"),
     "rlimits": (init, "resource_limits"),
     "the working folder": (init, "_enter_folder"),
     "signals": (init, "_reset_signals"),

@@ -159,3 +159,30 @@ def _runtime_roots() -> set[str]:
     from arena.sandbox import python_runtime
 
     return {path.split("/")[1] for path in python_runtime().paths}
+
+
+def test_a_file_behind_standard_error_cannot_be_opened_again(tmp_path: os.PathLike[str]) -> None:
+    """A client that logs to a file passes it for appending; opened again, it could be read and cut."""
+    body = """
+        descriptor = os.open('/proc/self/fd/2', os.O_RDWR)
+        os.ftruncate(descriptor, 0)
+        return True
+    """
+    path = os.path.join(tmp_path, "client.log")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("what other servers said\n")
+    # Open to everybody, so that nothing but Landlock stands in the way when root runs this.
+    os.chmod(path, 0o666)
+    saved, log = os.dup(2), os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.dup2(log, 2)
+        inside = attempt_inside(body)
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(log)
+    assert inside.refused == "EACCES"
+    with open(path, encoding="utf-8") as file:
+        assert file.read() == "what other servers said\n"
+    again = "os.ftruncate(os.open(target, os.O_RDWR), 0); return True"
+    assert attempt_outside(again, path).got is True

@@ -4,7 +4,7 @@ import os
 
 from mcp_client.policy.model import Policy
 from mcp_client.runtimes.command import Command
-from mcp_client.sandbox.linux import layout
+from mcp_client.sandbox.linux import landlock, layout
 from mcp_client.sandbox.linux.filters import load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.spec import Control, SandboxSpec
@@ -58,6 +58,7 @@ class LinuxBackend:
             Control("process-isolation", "enforced", "pid and ipc namespaces"),
             Control("network", "enforced", "empty network namespace"),
             Control("system-calls", "enforced", "seccomp allowlist"),
+            _landlock_control(),
             Control("descriptors", "enforced", "only standard input, output and error"),
             Control(
                 "subprocess",
@@ -79,6 +80,13 @@ class LinuxBackend:
         _occupy_standard_descriptors()
         filters = load_filters(self._filter_folder, subprocess=spec.subprocess)
         return LinuxProcess(spec, filters)
+
+
+def _landlock_control() -> Control:
+    version = landlock.interface_version()
+    if not version:
+        return Control("landlock", "unavailable", "this kernel has none; the mounts hold without it")
+    return Control("landlock", "enforced", f"nothing outside the root, interface {version}")
 
 
 def _occupy_standard_descriptors() -> None:

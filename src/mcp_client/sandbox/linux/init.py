@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple, NoReturn
 
-from mcp_client.sandbox.linux import libc, mounts
+from mcp_client.sandbox.linux import landlock, libc, mounts
 from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
 from mcp_client.sandbox.spec import Bind, SandboxSpec
 
@@ -239,6 +239,9 @@ def _become_server(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Chann
                 resource.setrlimit(limit, (value, value))
         with step("enter the working folder"):
             _enter_folder(spec.directory)
+        with step("restrict files with Landlock"):
+            if version := landlock.interface_version():
+                landlock.restrict_to_root(version)
         with step("reset signals"):
             _reset_signals()
         with step("close descriptors"):

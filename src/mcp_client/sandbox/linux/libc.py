@@ -46,6 +46,10 @@ _SYS_FSCONFIG = 431
 _SYS_FSMOUNT = 432
 _SYS_CLOSE_RANGE = 436
 _SYS_MOUNT_SETATTR = 442
+_SYS_LANDLOCK_CREATE_RULESET = 444
+_SYS_LANDLOCK_ADD_RULE = 445
+_SYS_LANDLOCK_RESTRICT_SELF = 446
+_LANDLOCK_CREATE_RULESET_VERSION = 1
 
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
@@ -189,6 +193,27 @@ def drop_all_capabilities() -> None:
     header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()
     _checked(_libc.capset(ctypes.byref(header), ctypes.byref(sets)), "capset")
+
+
+def landlock_version() -> int:
+    """landlock_create_ruleset(2) when it is asked for its version only."""
+    flags = _LANDLOCK_CREATE_RULESET_VERSION
+    return _syscall("landlock", _SYS_LANDLOCK_CREATE_RULESET, None, 0, flags)
+
+
+def landlock_create_ruleset(attributes: ctypes.Structure, size: int) -> int:
+    """landlock_create_ruleset(2): a new ruleset as a descriptor."""
+    return _syscall("landlock", _SYS_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), size, 0)
+
+
+def landlock_add_rule(ruleset: int, kind: int, rule: ctypes.Structure) -> None:
+    """landlock_add_rule(2)."""
+    _syscall("landlock rule", _SYS_LANDLOCK_ADD_RULE, ruleset, kind, ctypes.byref(rule), 0)
+
+
+def landlock_restrict_self(ruleset: int) -> None:
+    """landlock_restrict_self(2)."""
+    _syscall("landlock restrict", _SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
 
 
 def load_seccomp_filter(program: bytes) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import DEFAULT_LIMITS, Policy
 from mcp_client.runtimes.command import Command
-from mcp_client.sandbox.linux import libc
+from mcp_client.sandbox.linux import landlock, libc
 from mcp_client.sandbox.linux.backend import LinuxBackend
 from mcp_client.sandbox.linux.filters import load_filters
 from mcp_client.sandbox.linux.refusals import explain
@@ -27,6 +27,7 @@ def probe_linux(filter_folder: str) -> list[Probe]:
         ("network", "empty network namespace", _own_network),
         ("privileges", "no capabilities, no_new_privs", _no_privileges),
         ("system-calls", "seccomp filter", lambda: _filtered(filter_folder)),
+        ("landlock", "nothing outside the root", _landlocked),
         ("files", "RLIMIT_NOFILE", lambda: _limited(resource.RLIMIT_NOFILE)),
     )
     probes = [attempt(control, mechanism, _in_child(step), _mend) for control, mechanism, step in steps]
@@ -178,6 +179,13 @@ def _filtered(filter_folder: str) -> None:
     except PermissionError:
         return
     raise PermissionError(errno.EPERM, "fork was not refused")
+
+
+def _landlocked() -> None:
+    outside = os.open("/proc/self/exe", os.O_RDONLY)
+    libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+    landlock.restrict_to_root(landlock.interface_version() or 1)
+    os.close(os.open(f"/proc/self/fd/{outside}", os.O_RDONLY))
 
 
 def _limited(limit: int) -> None:
