@@ -13,7 +13,7 @@ from kit.registry import Fault, Registry
 REFERENCE = programs.forking().reference
 # From before Python is up to well after the server runs, on a slow machine too.
 WARM_MOMENTS = sorted(random.Random(1).uniform(0.0, 0.35) for _ in range(12))
-COLD_MOMENTS = sorted(random.Random(2).uniform(0.1, 1.2) for _ in range(8))
+COLD_MOMENTS = sorted(random.Random(2).uniform(0.1, 0.9) for _ in range(8))
 
 
 def kill_at(mcp: Mcp, seconds: float, *args: str) -> None:
