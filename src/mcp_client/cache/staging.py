@@ -20,12 +20,28 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
+STAGING = "staging"
+
+
+def make_folder(cache: str, name: str = "", mode: int = 0o755) -> str:
+    """The folder ``name`` of the cache, or the cache itself, made if need be.
+
+    Packages may be private, so a cache made here is its user's alone; one that was made for several users
+    stays as open as it is. Raises ``disk-full`` and ``cache-unwritable``.
+    """
+    folder = os.path.join(cache, name) if name else cache
+    with storage_errors(folder):
+        os.makedirs(cache, mode=0o700, exist_ok=True)
+        if name:
+            os.makedirs(folder, mode=mode, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def locked(cache: str, name: str) -> Iterator[None]:
     """Hold the lock ``name`` of the cache, waiting for other processes as long as it takes."""
-    folder = os.path.join(cache, "locks")
+    folder = make_folder(cache, "locks", 0o700)
     with storage_errors(folder):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
         lock = FileLock(os.path.join(folder, f"{name}.lock"), mode=0o600)
         lock.acquire()
     try:
@@ -37,9 +53,8 @@ def locked(cache: str, name: str) -> Iterator[None]:
 @contextmanager
 def staging_folder(cache: str) -> Iterator[str]:
     """A private folder on the cache's file system; whatever is left in it is removed at the end."""
-    parent = os.path.join(cache, "staging")
+    parent = make_folder(cache, STAGING, 0o700)
     with storage_errors(parent):
-        os.makedirs(parent, mode=0o700, exist_ok=True)
         _sweep(parent)
         path, lock = _new_folder(parent)
     try:
@@ -70,6 +85,13 @@ def storage_errors(path: str) -> Iterator[None]:
         raise MCPError("cache-unwritable", f"cannot store {place}: {error.strerror}", hint=hint) from error
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write ``data`` whole: the last write before a disk is full may take only a part, without an error."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
 def remove_tree(path: str) -> None:
     """Remove a folder, read-only ones included; what another process removes meanwhile is not missed."""
     for folder, _, _ in os.walk(path):
@@ -84,7 +106,10 @@ def _new_folder(parent: str) -> tuple[str, int]:
     while True:
         path = os.path.join(parent, secrets.token_hex(8))
         os.mkdir(path, 0o700)
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.isdir(path):
             return path, lock

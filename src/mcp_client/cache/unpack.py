@@ -1,214 +1,245 @@
 """Unpack a hostile archive: check every entry, create only plain files, folders and links that stay inside.
 
-The checks are our own; the standard filters were bypassed more than once (CVE-2025-4517, CVE-2025-4330,
-CVE-2024-12718). Modes are ours too: nothing is writable, and only the execute bit of the archive counts.
+No link is ever followed while something is written: entries are placed in a model of the tree first, and
+what lies below anything but a folder made here is refused (CVE-2025-4517, CVE-2025-4330, CVE-2024-12718 are
+what comes of asking the file system instead). Modes are ours: nothing is writable, and only the execute bit
+of the archive counts.
 """
 
-import gzip
 import os
 import re
 import stat
-import tarfile
 import unicodedata
-import zlib
-from typing import IO, cast
+from typing import BinaryIO
 
-from mcp_client.errors import MCPError, printable
+from mcp_client.cache.gunzip import GzipStream
+from mcp_client.cache.refusals import too_large, too_many, unsafe
+from mcp_client.cache.staging import write_all
+from mcp_client.cache.tar import Member, read_members
 
 _CHUNK = 256 << 10
-# A header that needs more in one piece (a PAX record, a long name) is an attack on our memory.
-_LARGEST_READ = 1 << 20
-_MAX_PATH = 4000
+# What one entry may need besides its data: a header, a long name, padding.
+_OVERHEAD = 4096
+_MAX_PATH = 1024
 _MAX_COMPONENT = 255
+_MAX_DEPTH = 100
+_MAX_LINKS_IN_A_ROW = 40  # as in the kernel, path_resolution(7)
+_LATEST = (1 << 32) - 1
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def unpack_bundle(archive: str, target: str, *, max_bytes: int, max_entries: int) -> int:
+def unpack_bundle(archive: BinaryIO, target: str, *, max_bytes: int, max_entries: int) -> int:
     """Unpack the gzip-compressed tar file ``archive`` as the new folder ``target``; bytes written.
 
     Raises ``bundle-invalid``, ``bundle-unsafe``, ``bundle-too-large`` and OSError.
     """
     os.mkdir(target, 0o755)
     tree = _Tree(target, max_bytes, max_entries)
-    try:
-        with gzip.open(archive, "rb") as stream:
-            bounded = cast("IO[bytes]", _Bounded(stream, max_bytes + max_entries * 4096))
-            with tarfile.open(fileobj=bounded, mode="r:", errors="strict") as bundle:
-                for member in bundle:
-                    tree.add(member, bounded)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError) as error:
-        raise MCPError(
-            "bundle-invalid",
-            f"the bundle is not a whole tar.gz archive: {printable(str(error))}",
-            hint="tell the package's author",
-        ) from error
+    stream = GzipStream(archive, max_bytes + (max_entries + 16) * _OVERHEAD)
+    for member in read_members(stream):
+        tree.add(member, stream)
     tree.finish()
     return tree.written
 
 
-class _Bounded:
-    """The decompressed stream, with a limit on its length and on what is read in one piece."""
+class _Node:
+    """A file of the tree; ``parent`` is None for the root only."""
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
-        self._stream = stream
-        self._limit = limit
+    __slots__ = ("name", "parent")
 
-    def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > _LARGEST_READ:
-            raise _unsafe("a header", "is too large")
-        data = self._stream.read(size)
-        self._check()
-        return data
+    def __init__(self, name: str, parent: "_Folder | None") -> None:
+        self.name = name
+        self.parent = parent
+        if parent is not None:
+            parent.children[_key(name)] = self
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence != os.SEEK_SET or offset > self._limit:
-            raise _too_large(self._limit)
-        return self._stream.seek(offset)
 
-    def tell(self) -> int:
-        return self._stream.tell()
+class _Folder(_Node):
+    __slots__ = ("children",)
 
-    def _check(self) -> None:
-        if self._stream.tell() > self._limit:
-            raise _too_large(self._limit)
+    def __init__(self, name: str, parent: "_Folder | None") -> None:
+        super().__init__(name, parent)
+        self.children: dict[str, _Node] = {}
+
+
+class _Link(_Node):
+    __slots__ = ("folder", "path", "reached", "target")
+
+    def __init__(self, name: str, folder: _Folder, path: str, target: str) -> None:
+        super().__init__(name, folder)
+        self.folder = folder
+        self.path = path
+        self.target = target
+        self.reached: tuple[_Node, int] | None = None
 
 
 class _Tree:
-    """The folder under construction: what exists in it, by path, and what may still come."""
+    """The folder under construction: what exists in it, and what may still come."""
 
-    def __init__(self, root: str, max_bytes: int, max_entries: int) -> None:
+    def __init__(self, path: str, max_bytes: int, max_entries: int) -> None:
         self.written = 0
-        self._root = root
-        self._bytes_left = max_bytes
+        self._path = path
         self._max_bytes = max_bytes
-        self._entries = 0
         self._max_entries = max_entries
-        self._folders = {""}
-        self._files: set[str] = set()
-        self._links: set[str] = set()
-        self._spellings: dict[str, str] = {}
+        self._entries = 0
+        self._root = _Folder("", None)
+        self._folders: list[str] = []
+        self._links: list[_Link] = []
 
-    def add(self, member: tarfile.TarInfo, stream: IO[bytes]) -> None:
+    def add(self, member: Member, stream: GzipStream) -> None:
         """Create one entry. Raises ``bundle-unsafe`` and ``bundle-too-large``."""
         self._count()
         path = _checked_path(member.name)
-        if member.isdir():
-            self._make_folder(path)
-        elif member.issym():
-            self._make_link(path, member.linkname)
-        elif member.islnk():
-            self._make_hard_link(path, _checked_path(member.linkname))
-        elif member.isreg() and not member.issparse():
-            self._make_file(path, member, stream)
+        if member.kind == "folder":
+            self._folder(path)
+        elif member.kind == "symlink":
+            self._add_link(path, member.target)
+        elif member.kind == "hardlink":
+            self._add_hard_link(path, _checked_path(member.target))
+        elif member.kind == "file":
+            self._add_file(path, member, stream)
         else:
-            raise _unsafe(path, "is neither a file, a folder nor a link")
+            raise unsafe(path, "is neither a file, a folder nor a link")
 
     def finish(self) -> None:
         """Check where links lead now that everything is there, and close the folders."""
-        root = os.path.realpath(self._root)
-        for path in self._links:
-            real = os.path.realpath(os.path.join(root, path))
-            if os.path.commonpath([real, root]) != root:
-                raise _unsafe(path, "is a link that leads out of the bundle")
-        for path in self._folders - {""}:
-            os.chmod(os.path.join(self._root, path), 0o555)
+        for link in self._links:
+            _reached(link)
+        for path in self._folders:
+            os.chmod(os.path.join(self._path, path), 0o555)
 
     def _count(self) -> None:
         self._entries += 1
         if self._entries > self._max_entries:
-            raise MCPError(
-                "bundle-too-large",
-                f"the bundle has more than {self._max_entries} entries",
-                hint="if you trust it, raise cache.max_entries",
-                details={"limit": self._max_entries},
+            raise too_many(self._max_entries)
+
+    def _folder(self, path: str) -> _Folder:
+        """The folder at ``path``, made if need be, with those above it."""
+        folder, at = self._root, ""
+        for name in path.split("/") if path else ():
+            at = f"{at}/{name}" if at else name
+            found = _child(folder, name)
+            if found is None:
+                # An entry can stand for a hundred folders; they count.
+                self._count()
+                os.mkdir(os.path.join(self._path, at), 0o755)
+                self._folders.append(at)
+                found = _Folder(name, folder)
+            elif found.name != name:
+                raise unsafe(at, f"differs from {found.name} in its spelling only")
+            elif not isinstance(found, _Folder):
+                raise unsafe(path, f"needs a folder where {at} is none")
+            folder = found
+        return folder
+
+    def _claim(self, path: str) -> tuple[_Folder, str, str]:
+        """Folder and name of a new entry, and where it is to be made."""
+        parent, _, name = path.rpartition("/")
+        folder = self._folder(parent)
+        found = _child(folder, name) if name else self._root
+        if found is not None:
+            same = found.name == name
+            raise unsafe(
+                path, "is there twice" if same else f"differs from {found.name} in its spelling only"
             )
+        return folder, name, os.path.join(self._path, path)
 
-    def _make_folder(self, path: str) -> None:
-        if path in self._folders:
-            return
-        parent = os.path.dirname(path)
-        self._make_folder(parent)
-        self._claim(path)
-        os.mkdir(os.path.join(self._root, path), 0o755)
-        self._folders.add(path)
-
-    def _claim(self, path: str) -> str:
-        """Reserve a new path; file systems that ignore case or composition must see it as new as well."""
-        if path in self._files or path in self._links or path in self._folders:
-            raise _unsafe(path, "is there twice")
-        parent = os.path.dirname(path)
-        if parent in self._files or parent in self._links:
-            raise _unsafe(path, "lies below something that is not a folder")
-        self._make_folder(parent)
-        key = unicodedata.normalize("NFC", path).casefold()
-        other = self._spellings.setdefault(key, path)
-        if other != path:
-            raise _unsafe(path, f"differs from {printable(other, 80)} in its spelling only")
-        return os.path.join(self._root, path)
-
-    def _make_file(self, path: str, member: tarfile.TarInfo, stream: IO[bytes]) -> None:
+    def _add_file(self, path: str, member: Member, stream: GzipStream) -> None:
         if member.mode & (stat.S_ISUID | stat.S_ISGID):
-            raise _unsafe(path, "has a setuid or setgid bit")
-        if member.size > self._bytes_left:
-            raise _too_large(self._max_bytes)
-        self._bytes_left -= member.size
-        target = self._claim(path)
-        mode = 0o555 if member.mode & 0o111 else 0o444
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            raise unsafe(path, "has a setuid or setgid bit")
+        if self.written + member.size > self._max_bytes:
+            raise too_large(self._max_bytes)
+        folder, name, target = self._claim(path)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
             left = member.size
-            while left:
-                data = stream.read(min(left, _CHUNK))
-                if not data:
-                    raise EOFError(f"{path} is cut short")
-                file.write(data)
+            while left and (data := stream.read_some(min(left, _CHUNK))):
+                write_all(descriptor, data)
                 left -= len(data)
-            os.fchmod(descriptor, mode)
+            os.fchmod(descriptor, 0o555 if member.mode & 0o111 else 0o444)
+            # Compiled Python in a bundle is used only if its source has the time it was compiled from.
+            modified = min(member.modified, _LATEST)
+            os.utime(descriptor, (modified, modified))
+        finally:
+            os.close(descriptor)
         self.written += member.size
-        self._files.add(path)
+        _Node(name, folder)
 
-    def _make_link(self, path: str, to: str) -> None:
-        if not to or "\\" in to or not to.isprintable() or len(to) > _MAX_PATH:
-            raise _unsafe(path, "is a link with an unusable target")
-        reached = os.path.normpath(os.path.join(os.path.dirname(path), to))
-        if os.path.isabs(to) or reached == ".." or reached.startswith("../"):
-            raise _unsafe(path, "is a link that leads out of the bundle")
-        os.symlink(to, self._claim(path))
-        self._links.add(path)
+    def _add_link(self, path: str, to: str) -> None:
+        if not to or not _is_plain(to) or to.startswith("/"):
+            raise unsafe(path, "is a link that leads out of the bundle, or nowhere")
+        folder, name, target = self._claim(path)
+        os.symlink(to, target)
+        self._links.append(_Link(name, folder, path, to))
 
-    def _make_hard_link(self, path: str, to: str) -> None:
-        if to not in self._files:
-            raise _unsafe(path, "is a hard link to nothing in the bundle")
-        os.link(os.path.join(self._root, to), self._claim(path), follow_symlinks=False)
-        self._files.add(path)
+    def _add_hard_link(self, path: str, to: str) -> None:
+        node: _Node | None = self._root
+        for name in to.split("/"):
+            node = node and _child(node, name)
+            if node is None or node.name != name or isinstance(node, _Link):
+                raise unsafe(path, "is a hard link to nothing in the bundle")
+        if isinstance(node, _Folder):
+            raise unsafe(path, "is a hard link to a folder")
+        folder, name, target = self._claim(path)
+        os.link(os.path.join(self._path, to), target, follow_symlinks=False)
+        _Node(name, folder)
+
+
+def _key(name: str) -> str:
+    """The same for names that are one name where case or composition does not count (Unicode 3.13, D145)."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
+def _child(node: _Node, name: str) -> _Node | None:
+    return node.children.get(_key(name)) if isinstance(node, _Folder) else None
+
+
+def _reached(link: _Link, depth: int = 0) -> tuple[_Node, int]:
+    """Where ``link`` leads: the last place that exists, and how far below it. Raises ``bundle-unsafe``.
+
+    Every link is walked once, in the model, by the kernel's rules. Below what is no folder the kernel gives
+    up; here the walk goes on, for a file system may see a folder there where case does not count.
+    """
+    if link.reached is not None:
+        return link.reached
+    if depth > _MAX_LINKS_IN_A_ROW:
+        raise unsafe(link.path, "is a link that leads in circles")
+    node: _Node = link.folder
+    missing = 0
+    for name in link.target.split("/"):
+        if name in {"", "."}:
+            continue
+        if name == "..":
+            if missing:
+                missing -= 1
+            elif node.parent is None:
+                raise unsafe(link.path, "is a link that leads out of the bundle")
+            else:
+                node = node.parent
+            continue
+        found = None if missing else _child(node, name)
+        if isinstance(found, _Link):
+            node, missing = _reached(found, depth + 1)
+        elif found is None:
+            missing += 1
+        else:
+            node = found
+    link.reached = node, missing
+    return link.reached
 
 
 def _checked_path(name: str) -> str:
     """A relative, plain path; ``""`` is the bundle's root."""
-    if len(name) > _MAX_PATH or name.startswith("/") or "\\" in name or _DRIVE.match(name):
-        raise _unsafe(name, "is not a plain relative path")
+    if not _is_plain(name) or name.startswith("/") or _DRIVE.match(name):
+        raise unsafe(name, "is not a plain relative path")
     parts = [part for part in name.split("/") if part not in {"", "."}]
-    if any(part == ".." or len(os.fsencode(part)) > _MAX_COMPONENT for part in parts):
-        raise _unsafe(name, "is not a plain relative path")
-    if not all(part.isprintable() for part in parts):
-        raise _unsafe(name, "has characters that cannot be shown")
+    if len(parts) > _MAX_DEPTH or any(part == ".." or len(part.encode()) > _MAX_COMPONENT for part in parts):
+        raise unsafe(name, "is not a plain relative path")
     return "/".join(parts)
 
 
-def _unsafe(path: str, problem: str) -> MCPError:
-    shown = printable(path, 120)
-    return MCPError(
-        "bundle-unsafe",
-        f"the bundle cannot be unpacked safely: {shown} {problem}",
-        hint="nothing was kept; tell the package's author",
-        details={"entry": shown},
-    )
-
-
-def _too_large(limit: int) -> MCPError:
-    return MCPError(
-        "bundle-too-large",
-        f"the bundle unpacks to more than {limit} bytes",
-        hint="if you trust it, raise cache.max_unpacked",
-        details={"limit": limit},
-    )
+def _is_plain(path: str) -> bool:
+    """Short enough, nothing a terminal or another system reads in its own way."""
+    return len(path.encode()) <= _MAX_PATH and "\\" not in path and path.isprintable()
