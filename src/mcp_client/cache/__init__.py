@@ -1,0 +1,1 @@
+"""Artifacts and trees by content, and what references resolved to."""

@@ -4,14 +4,17 @@ SQLite in WAL mode: readers never wait for a writer. Everything in here can be h
 one thing, what a reference first resolved to; so a database that cannot be read is moved aside, not deleted.
 """
 
+import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp_client.errors import MCPError
+
+_Result = TypeVar("_Result")
 
 _SCHEMA_VERSION = 1
 _BUSY_SECONDS = 30
@@ -37,41 +40,36 @@ class Database:
     def __init__(self, path: str) -> None:
         """``path`` is the file; its folder need not exist until something is written."""
         self._path = path
+        self._folder = os.path.dirname(path)
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
 
     def select(self, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows; none when there is no database yet. A read-only folder is fine."""
         if self._connection is None and not os.path.exists(self._path):
             return []
-        try:
-            return self._open().execute(query, arguments).fetchall()
-        except sqlite3.OperationalError as error:
-            raise _unusable(self._path, error) from error
-        except sqlite3.DatabaseError:
-            self._set_aside()
-            return []
+        return self._run(lambda connection: connection.execute(query, arguments).fetchall())
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its beginning. Raises ``cache-unwritable``."""
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        try:
-            connection = self._open()
+    def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Carry out ``statement`` for each of ``rows``, for all or none of them.
+
+        Raises ``disk-full`` and ``cache-unwritable``.
+        """
+        if not os.path.isdir(self._folder):
+            from mcp_client.cache.staging import make_folder
+
+            make_folder(self._folder)
+
+        def transaction(connection: sqlite3.Connection) -> None:
             connection.execute("begin immediate")
-        except sqlite3.OperationalError as error:
-            raise _unusable(self._path, error) from error
-        except sqlite3.DatabaseError:
-            self._set_aside()
-            connection = self._open()
-            connection.execute("begin immediate")
-        try:
-            yield connection
-            connection.execute("commit")
-        except sqlite3.Error as error:
-            raise _unusable(self._path, error) from error
-        finally:
-            if connection.in_transaction:
-                connection.execute("rollback")
+            try:
+                connection.executemany(statement, rows)
+                connection.execute("commit")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+
+        self._run(transaction)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -79,14 +77,29 @@ class Database:
             self._connection.close()
             self._connection = None
 
+    def _run(self, action: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """Do ``action``, on an empty database if the one there is damaged."""
+        try:
+            return action(self._open())
+        except (sqlite3.Error, OSError) as error:
+            if not _is_damage(error):
+                raise self._unusable(error) from error
+        self._set_aside()
+        try:
+            return action(self._open())
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
+
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
+            self._identity = _identity(self._path)
             connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
-                _prepare(connection)
-            except sqlite3.Error:
+                _prepare(connection, self._folder)
+            except BaseException as error:
                 connection.close()
-                if os.access(self._path, os.W_OK) and os.access(os.path.dirname(self._path), os.W_OK):
+                writable = os.access(self._path, os.W_OK) and os.access(self._folder, os.W_OK)
+                if writable or not isinstance(error, sqlite3.OperationalError):
                     raise
                 # A cache on a read-only medium: nobody writes, so no lock and no journal are needed.
                 quoted = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
@@ -95,14 +108,17 @@ class Database:
         return self._connection
 
     def _set_aside(self) -> None:
-        """Move a file that is no database out of the way."""
+        """Move a file that is no database out of the way, unless another process has just done so."""
         self.close()
         damaged = f"{self._path}.damaged-{time.time_ns()}"
         try:
-            os.replace(self._path, damaged)
-            for suffix in ("-wal", "-shm"):
-                if os.path.exists(self._path + suffix):
-                    os.replace(self._path + suffix, damaged + suffix)
+            with _alone(self._folder):
+                if _identity(self._path) != self._identity:
+                    return
+                # The journal first: an empty database beside it would take it for its own.
+                for suffix in ("-wal", "-shm", ""):
+                    if os.path.exists(self._path + suffix):
+                        os.rename(self._path + suffix, damaged + suffix)
         except OSError as error:
             raise MCPError(
                 "cache-damaged",
@@ -110,19 +126,65 @@ class Database:
                 hint="remove it by hand; packages are fetched again",
             ) from error
 
+    def _unusable(self, error: Exception) -> MCPError:
+        full = _code(error) == sqlite3.SQLITE_FULL
+        return MCPError(
+            "disk-full" if full else "cache-unwritable",
+            f"cannot use {self._path}: {error}",
+            hint="free some space" if full else "check the folder's owner and mode, or set MCP_CACHE_DIR",
+        )
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    if connection.execute("pragma user_version").fetchone()[0] == _SCHEMA_VERSION:
-        return
-    connection.execute("pragma journal_mode=wal")
+
+def _prepare(connection: sqlite3.Connection, folder: str) -> None:
+    # The last few writes may be lost in a power cut, never the database: it is not worth waiting for a disk.
     connection.execute("pragma synchronous=normal")
-    connection.executescript(f"begin immediate; {_SCHEMA} pragma user_version={_SCHEMA_VERSION}; commit;")
+    if _version(connection) == _SCHEMA_VERSION:
+        return
+    # SQLite does not wait for others when it changes the journal's kind, so wait here.
+    with _alone(folder):
+        version = _version(connection)
+        if version > _SCHEMA_VERSION:
+            raise MCPError(
+                "cache-damaged",
+                f"the cache in {folder} belongs to a newer version of this program",
+                hint="update mcp-client, or set MCP_CACHE_DIR to another folder",
+            )
+        if version < _SCHEMA_VERSION:
+            connection.execute("pragma journal_mode=wal")
+            connection.executescript(
+                f"begin immediate; {_SCHEMA} pragma user_version={_SCHEMA_VERSION}; commit;"
+            )
 
 
-def _unusable(path: str, error: sqlite3.Error) -> MCPError:
-    full = "full" in str(error)
-    return MCPError(
-        "disk-full" if full else "cache-unwritable",
-        f"cannot use {path}: {error}",
-        hint="free some space" if full else "check the folder's owner and mode, or set MCP_CACHE_DIR",
-    )
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """Wait until no other process creates the database or moves it aside."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("pragma user_version").fetchone()[0])
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file is no database, or lacks a table of ours."""
+    damaged = _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return damaged or str(error).startswith("no such")
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; other errors have none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

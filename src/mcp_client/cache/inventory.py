@@ -1,127 +1,166 @@
 """What is stored, how much it takes, and how it goes away."""
 
+import errno
 import fcntl
 import os
+import secrets
+import stat
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
-from mcp_client.cache.staging import staging_folder, storage_errors
-from mcp_client.digest import Digest
+from mcp_client.cache.staging import STAGING, make_folder, remove_tree, storage_errors
+from mcp_client.cache.store import Cache, Entry
+from mcp_client.digest import Digest, parse_digest
 from mcp_client.errors import MCPError
 
-if TYPE_CHECKING:
-    from mcp_client.cache.store import Cache, Entry
-
-_FOLDERS = (("manifest", "manifests"), ("bundle", "bundles"), ("tree", "trees"))
+_FOLDERS = {"manifest": "manifests", "bundle": "bundles", "tree": "trees"}
+# A bundle is no longer needed once it is unpacked, so it goes before the tree.
+_EVICTION_ORDER = ("bundle", "tree", "manifest")
 _HEX = 64
+# How long what nothing refers to yet may belong to a pull that is under way.
+_PULL_SECONDS = 3600
 
 
-def list_entries(cache: "Cache") -> "list[Entry]":
+def list_entries(cache: Cache) -> list[Entry]:
     """Every manifest, bundle and tree, most recently used first."""
-    from mcp_client.cache.store import Entry
-
-    references: dict[str, list[str]] = defaultdict(list)
+    references: dict[str, set[str]] = defaultdict(set)
     used: dict[str, float] = {}
     rows = cache.database.select("select reference, manifest_digest, bundle_digest, used from resolution")
     for reference, manifest, bundle, at in rows:
         for digest in (manifest, bundle):
-            references[digest].append(reference)
+            references[digest].add(reference)
             used[digest] = max(at, used.get(digest, 0.0))
     sizes = dict(cache.database.select("select digest, size from tree"))
     found = []
-    for kind, digest, path in _stored(cache):
+    for kind, digest, path, modified in _stored(cache.folder):
         name = str(digest)
-        size = sizes.get(name, 0) if kind == "tree" else _file_size(path)
-        at = used.get(name) or os.stat(path).st_mtime
-        found.append(Entry(kind, digest, size, tuple(sorted(set(references[name]))), at, path))
+        size = sizes.get(name) if kind == "tree" else None
+        found.append(
+            Entry(
+                kind,
+                digest,
+                size=_size(path) if size is None else size,
+                references=tuple(sorted(references[name])),
+                used=used.get(name, modified),
+                path=path,
+            )
+        )
     return sorted(found, key=lambda entry: (-entry.used, entry.references, entry.kind))
 
 
-def remove_entries(cache: "Cache", digests: set[Digest]) -> "list[Entry]":
+def remove_entries(cache: Cache, digests: set[Digest]) -> list[Entry]:
     """Remove everything under ``digests``; nothing at all when one of them is in use."""
     wanted = [entry for entry in list_entries(cache) if entry.digest in digests]
-    locks = []
+    locks: list[int] = []
     try:
-        for entry in wanted:
-            lock = _lock_if_unused(entry)
-            if lock is None:
-                raise MCPError(
-                    "in-use",
-                    f"a server is running from {entry.digest}",
-                    hint="stop it first",
-                    details={"digest": str(entry.digest)},
-                )
-            locks.append(lock)
-        _discard(cache, wanted)
+        with storage_errors(cache.folder):
+            for entry in wanted:
+                # Another process may be quicker.
+                with suppress(FileNotFoundError):
+                    locks.append(_lock_unused(entry))
+        return _discard(cache, wanted)
     finally:
         for lock in locks:
             os.close(lock)
-    return wanted
 
 
-def evict_entries(cache: "Cache", keep: set[Digest]) -> "list[Entry]":
-    """Bring the cache below its limits; what is in use or in ``keep`` stays, whatever its age."""
-    settings = cache.settings
+def evict_entries(cache: Cache, keep: set[Digest]) -> list[Entry]:
+    """Bring the cache below its limits; what is in use or in ``keep`` stays, whatever its age.
+
+    What cannot be removed stays as well: nobody asked for this, so nobody is told.
+    """
+    settings, now = cache.settings, time.time()
     entries = list_entries(cache)
     total = sum(entry.size for entry in entries)
-    oldest_allowed = time.time() - settings.ttl if settings.ttl is not None else 0.0
-    gone = []
-    for entry in reversed(entries):
-        expired = entry.used < oldest_allowed
-        if entry.digest in keep or not (expired or total > settings.max_size):
+    oldest_allowed = now - settings.ttl if settings.ttl is not None else 0.0
+    gone: list[Entry] = []
+    for entry in sorted(entries, key=lambda entry: (entry.used, _EVICTION_ORDER.index(entry.kind))):
+        if entry.used >= oldest_allowed and total <= settings.max_size:
             continue
-        lock = _lock_if_unused(entry)
-        if lock is None:
+        being_pulled = not entry.references and entry.used > now - _PULL_SECONDS
+        if entry.digest in keep or being_pulled:
             continue
-        try:
-            _discard(cache, [entry])
-        finally:
-            os.close(lock)
-        total -= entry.size
-        gone.append(entry)
+        with suppress(MCPError, OSError):
+            lock = _lock_unused(entry)
+            try:
+                gone += _discard(cache, [entry])
+            finally:
+                os.close(lock)
+            total -= entry.size
     return gone
 
 
-def _stored(cache: "Cache") -> Iterator[tuple[str, Digest, str]]:
-    for kind, name in _FOLDERS:
-        folder = os.path.join(cache.folder, name)
+def _stored(cache: str) -> Iterator[tuple[str, Digest, str, float]]:
+    """Kind, digest, path and time of every entry; anything else in these folders is none of ours."""
+    for kind, name in _FOLDERS.items():
         try:
-            entries = os.listdir(folder)
-        except FileNotFoundError:
+            found = list(os.scandir(os.path.join(cache, name)))
+        except OSError:
             continue
-        for entry in entries:
-            if len(entry) > _HEX:
-                yield kind, Digest(entry[-_HEX:]), os.path.join(folder, entry)
+        for item in found:
+            # Another process may remove it meanwhile.
+            with suppress(MCPError, FileNotFoundError):
+                digest = parse_digest(f"sha256:{item.name[-_HEX:]}")
+                if item.name == digest.file_name and item.is_dir(follow_symlinks=False):
+                    yield kind, digest, item.path, item.stat().st_mtime
 
 
-def _file_size(folder: str) -> int:
-    try:
-        return sum(item.stat().st_size for item in os.scandir(folder))
-    except FileNotFoundError:
-        return 0
+def _size(folder: str) -> int:
+    """Bytes of all files below ``folder``."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                status = os.lstat(os.path.join(parent, name))
+                total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total
 
 
-def _lock_if_unused(entry: "Entry") -> int | None:
-    """An exclusive lock on the entry's folder, or None while a server runs from it."""
-    descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _lock_unused(entry: Entry) -> int:
+    """An exclusive lock on the entry's folder. Raises ``in-use`` while a server runs from it, and OSError."""
+    descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # Removed and stored anew before the lock was ours, it is another folder, and another lock.
+        if not os.path.samestat(os.stat(entry.path), os.fstat(descriptor)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), entry.path)
+    except BlockingIOError as error:
         os.close(descriptor)
-        return None
+        raise MCPError(
+            "in-use",
+            f"a server is running from {entry.digest}",
+            hint="stop it first",
+            details={"digest": str(entry.digest)},
+        ) from error
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
-def _discard(cache: "Cache", entries: "list[Entry]") -> None:
-    """Move entries out of sight at once, then delete them."""
-    if not entries:
-        return
-    with staging_folder(cache.folder) as staging, storage_errors(cache.folder):
+def _discard(cache: Cache, entries: Sequence[Entry]) -> list[Entry]:
+    """Move locked entries out of sight, all of them, then delete them; those that were still there.
+
+    Their locks keep others from sweeping them, so no folder is made for this: on a full disk that would fail.
+    """
+    staging = make_folder(cache.folder, STAGING, 0o700)
+    gone, moved = [], []
+    with storage_errors(cache.folder):
         for entry in entries:
-            os.chmod(entry.path, 0o755)
-            os.rename(entry.path, os.path.join(staging, f"{entry.kind}-{entry.digest.hex}"))
-    trees = [(str(entry.digest),) for entry in entries if entry.kind == "tree"]
-    with cache.database.writing() as connection:
-        connection.executemany("delete from tree where digest = ?", trees)
+            target = os.path.join(staging, secrets.token_hex(8))
+            with suppress(FileNotFoundError):
+                # Moving a folder elsewhere writes in it.
+                os.chmod(entry.path, 0o755)
+                os.rename(entry.path, target)
+                gone.append(entry)
+                moved.append(target)
+    for target in moved:
+        remove_tree(target)
+    trees = [(str(entry.digest),) for entry in gone if entry.kind == "tree"]
+    if trees:
+        # Only a note of the size; it is written again with the tree.
+        with suppress(MCPError):
+            cache.database.write("delete from tree where digest = ?", trees)
+    return gone

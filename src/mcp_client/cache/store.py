@@ -38,7 +38,7 @@ class CachedPackage(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One stored thing; ``size`` in bytes on disk, ``used`` in seconds since the epoch."""
+    """One stored thing; ``size`` in bytes of its files, ``used`` in seconds since the epoch."""
 
     kind: str
     digest: Digest
@@ -57,6 +57,10 @@ class Cache:
         self.folder = settings.dir
         self.database = Database(os.path.join(settings.dir, "metadata.db"))
 
+    def close(self) -> None:
+        """Let go of the database; it is opened again when it is needed."""
+        self.database.close()
+
     # -- reading -------------------------------------------------------------------------------------------
 
     def find(self, reference: PackageReference, registry_url: str) -> CachedPackage | None:
@@ -72,7 +76,10 @@ class Cache:
         tree = self.tree_path(resolution.bundle.digest)
         if not os.path.isdir(tree):
             return None
-        return CachedPackage(resolution, json.loads(form), tree)
+        try:
+            return CachedPackage(resolution, json.loads(form), tree)
+        except ValueError:
+            return None
 
     def pinned(self, reference: PackageReference, registry_url: str) -> Resolution | None:
         """What the reference resolved to before, whether or not the artifacts are still here."""
@@ -102,14 +109,20 @@ class Cache:
         return os.path.join(self.folder, "trees", digest.file_name)
 
     def hold(self, tree: str) -> int:
-        """A descriptor whose shared lock keeps ``tree`` from being removed while it is open."""
-        descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """A descriptor whose shared lock keeps ``tree`` from being removed while it is open.
+
+        Raises ``cache-damaged`` when the tree is gone or going.
+        """
+        descriptor = -1
         try:
+            descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            # It may have been moved away, and another one unpacked, before the lock was ours.
             if not os.path.samestat(os.stat(tree), os.fstat(descriptor)):
                 raise FileNotFoundError
         except OSError as error:
-            os.close(descriptor)
+            if descriptor >= 0:
+                os.close(descriptor)
             raise MCPError(
                 "cache-damaged", f"{tree} is being removed", hint="run the same command again"
             ) from error
@@ -124,10 +137,11 @@ class Cache:
         chunks: Callable[[], Iterator[bytes]],
         limit: int,
     ) -> str:
-        """Store an artifact and return its path; ``chunks`` is called only when it is not here yet.
+        """Store an artifact and return its path, where exactly the bytes of the digest are then.
 
-        At most ``limit`` bytes are taken. Raises ``digest-mismatch``, ``download-*``, ``disk-full`` and
-        ``cache-unwritable``; nothing is left behind then.
+        ``chunks`` is called only when they are not here yet, by one of all processes that want them. At most
+        ``limit`` bytes are taken. Raises ``digest-mismatch``, ``download-too-large``, ``disk-full`` and
+        ``cache-unwritable``, and what ``chunks`` raises; nothing is left behind then.
         """
         from mcp_client.cache.publish import publish_artifact
 
@@ -135,14 +149,17 @@ class Cache:
         return publish_artifact(self.folder, kind, path, descriptor, chunks, limit)
 
     def unpack(self, digest: Digest) -> str:
-        """Unpack a stored bundle, once, and return its tree. Raises ``bundle-*`` and like add()."""
+        """Unpack a stored bundle, once, and return its tree, read-only and readable by every user.
+
+        Raises ``bundle-*``, and the bundle is removed then; ``cache-damaged`` when it is not here (any more),
+        ``disk-full`` and ``cache-unwritable``.
+        """
         from mcp_client.cache.publish import publish_tree
 
         archive, tree = self.artifact_path("bundle", digest), self.tree_path(digest)
         size = publish_tree(self.folder, archive, tree, self.settings)
         if size is not None:
-            with self.database.writing() as connection:
-                connection.execute("insert or replace into tree values (?, ?)", (str(digest), size))
+            self.database.write("insert or replace into tree values (?, ?)", [(str(digest), size)])
         return tree
 
     def record(self, resolution: Resolution, manifest_form: Mapping[str, Any]) -> None:
@@ -157,30 +174,27 @@ class Cache:
             *(resolution.status, resolution.version),
             *(json.dumps(manifest_form), now, now),
         )
-        with self.database.writing() as connection:
-            connection.execute(
-                f"insert or replace into resolution ({_COLUMNS}, form, created, used) "  # noqa: S608
-                f"values ({', '.join('?' * len(row))})",
-                row,
-            )
+        self.database.write(
+            f"insert or replace into resolution ({_COLUMNS}, form, created, used) "  # noqa: S608
+            f"values ({', '.join('?' * len(row))})",
+            [row],
+        )
 
     def touch(self, resolution: Resolution) -> None:
         """Note a use; a cache that cannot be written is none the worse for it."""
         try:
-            with self.database.writing() as connection:
-                connection.execute(
-                    "update resolution set used = ? where registry = ? and reference = ?",
-                    (time.time(), resolution.registry, str(resolution.reference)),
-                )
-        except (MCPError, OSError):
+            self.database.write(
+                "update resolution set used = ? where registry = ? and reference = ?",
+                [(time.time(), resolution.registry, str(resolution.reference))],
+            )
+        except MCPError:
             return
 
     def remember_dialect(self, origin: str, dialect: str) -> None:
         """Note how a registry is spoken to; only the next resolve is slower if that fails."""
         try:
-            with self.database.writing() as connection:
-                connection.execute("insert or replace into dialect values (?, ?)", (origin, dialect))
-        except (MCPError, OSError):
+            self.database.write("insert or replace into dialect values (?, ?)", [(origin, dialect)])
+        except MCPError:
             return
 
     # -- keeping house -------------------------------------------------------------------------------------
