@@ -8,7 +8,7 @@ from arena.sandbox import run_inside
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
-from mcp_client.sandbox.linux import identity, init, landlock, libc, mounts
+from mcp_client.sandbox.linux import identity, init, landlock, libc, mounts, server
 
 PROOF = "import os; open('/mnt/proof/started', 'w'); print('started')"
 
@@ -31,9 +31,9 @@ STEPS: dict[str, tuple[Any, str]] = {
     "the privileges' proof": (init, "_assert_unprivileged"),
     "the command line": (init, "_hide_command_line"),
     "Landlock": (landlock, "restrict_to_root"),
-    "rlimits": (init, "resource_limits"),
-    "the working folder": (init, "_enter_folder"),
-    "signals": (init, "_reset_signals"),
+    "rlimits": (server, "resource_limits"),
+    "the working folder": (server, "_enter_folder"),
+    "signals": (server, "_reset_signals"),
     "closing descriptors": (libc, "close_range"),
     "the filter": (libc, "load_seccomp_filter"),
 }

@@ -1,18 +1,17 @@
 """The memo of checked configuration files: the reason a warm start imports neither yaml nor pydantic.
 
 It holds what the files said, keyed by everything that could change it. Files hold no secrets (the schema
-has no key for one). A memo is only believed when it belongs to this user and nobody else can write it, so
-that under sudo the owner of the home folder cannot talk root out of ``/etc/mcp/policy.yaml``.
+has no key for one).
 """
 
 import json
 import os
-import stat
 import time
 from typing import Any
 
 from mcp_client import __version__
 from mcp_client.errors import MCPError, printable
+from mcp_client.private import read_private, write_private
 
 VERSION = f"1 {__version__}"
 _MAX_SIZE = 1_000_000
@@ -45,20 +44,14 @@ def unreadable(path: str, error: Exception | str) -> MCPError:
 
 def read(path: str, identity: list[Any]) -> tuple[Any, Any] | None:
     """The remembered contents (configuration, policy) for ``identity``; ``None`` when they must be read."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    data = read_private(path, _MAX_SIZE)
+    if data is None:
         return None
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            return None
-        form = json.loads(os.read(fd, _MAX_SIZE))
+        form = json.loads(data)
         return (form["config"], form["policy"]) if form["identity"] == identity else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    finally:
-        os.close(fd)
 
 
 def write(path: str, identity: list[Any], config: object, policy: object) -> None:
@@ -67,24 +60,5 @@ def write(path: str, identity: list[Any], config: object, policy: object) -> Non
     if any(isinstance(part, list) and now - part[4] < _SETTLED_NS for part in identity):
         return
     data = json.dumps({"identity": identity, "config": config, "policy": policy}).encode()
-    if len(data) > _MAX_SIZE:
-        return
-    staged = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-        os.replace(staged, path)
-    except OSError:
-        _discard(staged)
-
-
-def _discard(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return
+    if len(data) <= _MAX_SIZE:
+        write_private(path, data)

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 from mcp_client.errors import EXIT_NOT_FOUND, MCPError, printable
 from mcp_client.manifest.constraint import matches
+from mcp_client.private import read_private, write_private
 from mcp_client.runtimes.places import candidates, is_runtime
+
+_LARGEST_MEMO = 1 << 20
 
 
 class Runtime(NamedTuple):
@@ -76,7 +79,7 @@ def _examine(path: str, name: str, host: Host) -> Runtime | None:
 
         answer = examine(path, name, host.environ)
         memory[path] = {"identity": identity, "answer": answer}
-        _write_memo(host.memo, memory)
+        write_private(host.memo, json.dumps(memory).encode())
     if answer is None:
         return None
     return Runtime(answer["executable"], tuple(answer["version"]), tuple(answer["paths"]))
@@ -84,19 +87,7 @@ def _examine(path: str, name: str, host: Host) -> Runtime | None:
 
 def _read_memo(path: str) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
-            memory = json.load(file)
-    except (OSError, ValueError):
+        memory = json.loads(read_private(path, _LARGEST_MEMO) or b"{}")
+    except ValueError:
         return {}
     return memory if isinstance(memory, dict) else {}
-
-
-def _write_memo(path: str, memory: dict[str, Any]) -> None:
-    staged = f"{path}.{os.getpid()}"
-    try:
-        with open(staged, "w", encoding="utf-8") as file:
-            json.dump(memory, file)
-        os.replace(staged, path)
-    except OSError:
-        # Without a memo the next run asks the runtime again.
-        return

@@ -4,9 +4,11 @@ import hashlib
 import os
 
 from mcp_client.errors import MCPError
+from mcp_client.private import read_private, write_private
 
 _SOURCES = ("syscalls.py", "seccomp.py")
 _INSTRUCTION = 8
+_LARGEST_FILE = 1 << 20
 
 
 def load_filters(folder: str, *, subprocess: bool) -> tuple[bytes, ...]:
@@ -53,10 +55,8 @@ def _compile(*, subprocess: bool) -> tuple[bytes, ...]:
 
 def _read(path: str) -> tuple[bytes, ...] | None:
     """A stored file is the first program's length in instructions, then both programs."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError:
+    data = read_private(path, _LARGEST_FILE)
+    if data is None:
         return None
     split = _INSTRUCTION + int.from_bytes(data[:_INSTRUCTION], "little") * _INSTRUCTION
     programs = data[_INSTRUCTION:split], data[split:]
@@ -65,13 +65,5 @@ def _read(path: str) -> tuple[bytes, ...] | None:
 
 
 def _write(path: str, programs: tuple[bytes, ...]) -> None:
-    staged = f"{path}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(staged, "wb") as file:
-            file.write((len(programs[0]) // _INSTRUCTION).to_bytes(_INSTRUCTION, "little"))
-            file.writelines(programs)
-        os.replace(staged, path)
-    except OSError:
-        # The next run compiles again.
-        return
+    length = (len(programs[0]) // _INSTRUCTION).to_bytes(_INSTRUCTION, "little")
+    write_private(path, b"".join((length, *programs)))

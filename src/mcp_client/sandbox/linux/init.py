@@ -2,23 +2,22 @@
 
 Three processes take part. The *porter* leaves the host's namespaces and forks; the *init* is pid 1 of the
 new pid namespace, builds the world, and stays to forward signals and reap; the *server* is its child. Every
-step is applied before the server's exec; a step that fails is reported on the ``setup`` pipe as
-``failed<TAB>stage<TAB>errno<TAB>detail`` and everything exits. Nothing is imported once the root is swapped.
+step is applied before the server's exec; a step that fails is reported and everything exits. Nothing is
+imported once the root is swapped.
 """
 
 import errno
 import fcntl
 import os
-import resource
 import select
 import signal
 import struct
-import sys
-from collections.abc import Mapping
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from mcp_client.sandbox.linux import landlock, libc, mounts
+from mcp_client.sandbox.linux import libc, mounts
+from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
+from mcp_client.sandbox.linux.server import become_server
 from mcp_client.sandbox.spec import Bind, SandboxSpec
 
 HOSTNAME = "mcp"
@@ -50,38 +49,6 @@ _IFF_UP_RUNNING = 0x41
 _SECURE_BITS = 0b11101111
 
 
-class Channel(NamedTuple):
-    """Pipe ends of the child's side: ``setup`` and ``report`` are written, ``control`` is read."""
-
-    setup: int
-    report: int
-    control: int
-
-
-class StepError(Exception):
-    """A step of the set-up did not succeed; ``stage`` names it."""
-
-    def __init__(self, stage: str, error: OSError) -> None:
-        super().__init__(stage)
-        self.stage = stage
-        self.error = error
-
-
-class step:  # noqa: N801  reads as the statement it is used as
-    """Name the stage that an OSError inside belongs to."""
-
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
-
-    def __enter__(self) -> None:
-        """Begin the stage."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Turn an OSError into a failure of this stage."""
-        if isinstance(error, OSError):
-            raise StepError(self._stage, error) from error
-
-
 def run_child(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, supervisor: int) -> NoReturn:
     """Entered right after the fork; never returns."""
     status = 1
@@ -89,18 +56,11 @@ def run_child(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, s
         _become_porter(spec, filters, channel, supervisor)
         status = 0
     except StepError as failure:
-        _report_failure(channel, failure.stage, failure.error)
+        report_failure(channel, failure.stage, failure.error)
     except BaseException as error:  # noqa: BLE001  the last frame of this process: anything else must still fail closed
-        _report_failure(channel, type(error).__name__, OSError(0, str(error)))
+        report_failure(channel, type(error).__name__, OSError(0, str(error)))
     finally:
         os._exit(status)
-
-
-def _report_failure(channel: Channel, stage: str, error: OSError) -> None:
-    reason = error.strerror or str(error)
-    detail = f"{error.filename}: {reason}" if isinstance(error.filename, str) else reason
-    line = f"failed\t{stage}\t{error.errno or 0}\t{detail}\n"
-    os.write(channel.setup, line.encode(errors="backslashreplace"))
 
 
 def _become_porter(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, supervisor: int) -> None:
@@ -119,7 +79,7 @@ def _become_porter(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Chann
         libc.unshare(_NAMESPACES)
     with step("map the user"):
         os.write(channel.setup, b"unshared\n")
-        _await_word(channel.control)
+        await_word(channel.control)
     with step("fork init"):
         init = os.fork()
     if init:
@@ -134,18 +94,12 @@ def _clone_granted(spec: SandboxSpec) -> dict[int, int]:
     return {index: clone for index, clone in clones.items() if clone is not None}
 
 
-def _await_word(control: int) -> None:
-    """Wait for the supervisor; end of file means that it is gone, and so are we."""
-    if not os.read(control, 1):
-        os._exit(1)
-
-
 def _become_init(
     spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, clones: dict[int, int]
 ) -> None:
     # The porter's end is what the supervisor waits for before this word: only then is the supervisor our
     # parent, and a parent-death signal asked for earlier would be the porter's.
-    _await_word(channel.control)
+    await_word(channel.control)
     # A signal for a pid 1 without a handler is dropped, but a blocked one waits (signal(7)): none is lost
     # between the server's start and our readiness to forward.
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
@@ -183,7 +137,7 @@ def _become_init(
     with step("fork the server"):
         server = os.fork()
     if server == 0:
-        _become_server(spec, filters, channel)
+        become_server(spec, filters, channel)
     _reap(server, channel, null)
 
 
@@ -229,81 +183,6 @@ def _hide_command_line() -> None:
         fields = file.read().rpartition(")")[2].split()
     start, end = int(fields[45]), int(fields[46])
     libc.fill_memory(start, end - start)
-
-
-def _become_server(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel) -> NoReturn:
-    try:
-        os.setsid()
-        with step("set limits"):
-            for limit, value in resource_limits(spec).items():
-                resource.setrlimit(limit, (value, value))
-        with step("enter the working folder"):
-            _enter_folder(spec.directory)
-        with step("restrict files with Landlock"):
-            if version := landlock.interface_version():
-                landlock.restrict_to_root(version)
-        with step("reset signals"):
-            _reset_signals()
-        with step("close descriptors"):
-            first, second = sorted((channel.setup, channel.control))
-            libc.close_range(3, first - 1)
-            libc.close_range(first + 1, second - 1)
-            libc.close_range(second + 1, libc.LAST_DESCRIPTOR)
-        with step("load the system call filter"):
-            for program in filters:
-                libc.load_seccomp_filter(program)
-        with step("report ready"):
-            os.write(channel.setup, b"ready\n")
-            _await_word(channel.control)
-        with step("exec"):
-            os.execve(spec.argv[0], spec.argv, dict(spec.environment))  # noqa: S606  no shell is meant
-    except StepError as failure:
-        _report_failure(channel, failure.stage, failure.error)
-    except BaseException as error:  # noqa: BLE001  as in run_child
-        _report_failure(channel, type(error).__name__, OSError(0, str(error)))
-    finally:
-        os._exit(127)
-    raise AssertionError
-
-
-def _enter_folder(folder: str) -> None:
-    os.chdir(folder)
-    if os.getcwd() != folder:
-        raise NotADirectoryError(errno.ENOTDIR, f"{folder} leads elsewhere")
-
-
-def resource_limits(spec: SandboxSpec) -> Mapping[int, int]:
-    """The rlimits of a spec: RLIMIT_* -> soft and hard value.
-
-    RLIMIT_NPROC counts threads too, within the sandbox's own user namespace, so threads get room beside the
-    processes. RLIMIT_AS is left alone: Node and Go reserve far more address space than they use.
-    """
-    threads = 256
-    tasks = spec.limits.processes + threads if spec.subprocess else threads
-    return {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_MEMLOCK: min(64 << 10, _hard(resource.RLIMIT_MEMLOCK)),
-        resource.RLIMIT_DATA: min(spec.limits.memory, _hard(resource.RLIMIT_DATA)),
-        resource.RLIMIT_NPROC: min(tasks, _hard(resource.RLIMIT_NPROC)),
-        resource.RLIMIT_NOFILE: min(spec.limits.files, _hard(resource.RLIMIT_NOFILE)),
-        resource.RLIMIT_FSIZE: min(_MAX_FILE, _hard(resource.RLIMIT_FSIZE)),
-        resource.RLIMIT_MSGQUEUE: 0,
-    }
-
-
-_MAX_FILE = 4 << 30
-
-
-def _hard(limit: int) -> int:
-    hard = resource.getrlimit(limit)[1]
-    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
-
-
-def _reset_signals() -> None:
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) is not None:
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def _reap(server: int, channel: Channel, null: int) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
 from mcp_client.sandbox.linux import identity, init, libc
+from mcp_client.sandbox.linux.channel import Channel
 from mcp_client.sandbox.linux.refusals import explain
 from mcp_client.sandbox.spec import ProcessExit, SandboxSpec, Usage
 
@@ -28,7 +29,7 @@ class LinuxProcess:
         if porter == 0:
             for descriptor in (setup_read, report_read, control_write):
                 os.close(descriptor)
-            channel = init.Channel(setup_write, report_write, control_read)
+            channel = Channel(setup_write, report_write, control_read)
             init.run_child(spec, filters, channel, supervisor)
         for descriptor in (setup_write, report_write, control_read):
             os.close(descriptor)

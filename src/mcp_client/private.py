@@ -1,0 +1,54 @@
+"""Small files that remember something for the next run, and are believed only when nobody else wrote them.
+
+Under sudo the home folder may belong to another user, who must not be able to talk root into anything by
+way of what is remembered there.
+"""
+
+import os
+import stat
+
+_OTHERS_WRITE = 0o022
+
+
+def read_private(path: str, limit: int) -> bytes | None:
+    """Up to ``limit`` bytes of a regular file of this user's that nobody else can write; None otherwise."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+        return os.read(descriptor, limit) if ours and not found.st_mode & _OTHERS_WRITE else None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def write_private(path: str, data: bytes) -> bool:
+    """Replace the file in one step; False, and nothing left behind, where it cannot be written.
+
+    A folder that cannot be written costs the next run time, so nothing is raised.
+    """
+    staged = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(staged, path)
+    except OSError:
+        _discard(staged)
+        return False
+    return True
+
+
+def _discard(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return

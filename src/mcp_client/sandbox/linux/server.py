@@ -1,0 +1,88 @@
+"""The last steps before the server's first instruction, taken in its own process."""
+
+import errno
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+from mcp_client.sandbox.linux import landlock, libc
+from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
+from mcp_client.sandbox.spec import SandboxSpec
+
+_MAX_FILE = 4 << 30
+_THREADS = 256
+
+
+def become_server(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel) -> NoReturn:
+    """Apply what belongs to the server's own process, wait at the gate, and execute; never returns."""
+    try:
+        os.setsid()
+        with step("set limits"):
+            for limit, value in resource_limits(spec).items():
+                resource.setrlimit(limit, (value, value))
+        with step("enter the working folder"):
+            _enter_folder(spec.directory)
+        with step("restrict files with Landlock"):
+            if version := landlock.interface_version():
+                landlock.restrict_to_root(version)
+        with step("reset signals"):
+            _reset_signals()
+        with step("close descriptors"):
+            first, second = sorted((channel.setup, channel.control))
+            libc.close_range(3, first - 1)
+            libc.close_range(first + 1, second - 1)
+            libc.close_range(second + 1, libc.LAST_DESCRIPTOR)
+        with step("load the system call filter"):
+            for program in filters:
+                libc.load_seccomp_filter(program)
+        with step("report ready"):
+            os.write(channel.setup, b"ready\n")
+            await_word(channel.control)
+        with step("exec"):
+            os.execve(spec.argv[0], spec.argv, dict(spec.environment))  # noqa: S606  no shell is meant
+    except StepError as failure:
+        report_failure(channel, failure.stage, failure.error)
+    except BaseException as error:  # noqa: BLE001  as in run_child
+        report_failure(channel, type(error).__name__, OSError(0, str(error)))
+    finally:
+        os._exit(127)
+    raise AssertionError
+
+
+def _enter_folder(folder: str) -> None:
+    os.chdir(folder)
+    if os.getcwd() != folder:
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} leads elsewhere")
+
+
+def resource_limits(spec: SandboxSpec) -> Mapping[int, int]:
+    """The rlimits of a spec: RLIMIT_* -> soft and hard value.
+
+    RLIMIT_NPROC counts threads too, within the sandbox's own user namespace, so threads get room beside the
+    processes. RLIMIT_AS is left alone: Node and Go reserve far more address space than they use.
+    """
+    tasks = spec.limits.processes + _THREADS if spec.subprocess else _THREADS
+    return {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: min(64 << 10, _hard(resource.RLIMIT_MEMLOCK)),
+        resource.RLIMIT_DATA: min(spec.limits.memory, _hard(resource.RLIMIT_DATA)),
+        resource.RLIMIT_NPROC: min(tasks, _hard(resource.RLIMIT_NPROC)),
+        resource.RLIMIT_NOFILE: min(spec.limits.files, _hard(resource.RLIMIT_NOFILE)),
+        resource.RLIMIT_FSIZE: min(_MAX_FILE, _hard(resource.RLIMIT_FSIZE)),
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+
+
+def _hard(limit: int) -> int:
+    hard = resource.getrlimit(limit)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+def _reset_signals() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is not None:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
