@@ -37,8 +37,8 @@ def test_a_denied_pattern_wins(pattern: str) -> None:
 @pytest.mark.parametrize(
     "name",
     (
-        "LD_PRELOAD ld_preload LD_LIBRARY_PATH PYTHONPATH PYTHONSTARTUP NODE_OPTIONS BASH_ENV JAVA_TOOL_OPTIONS "
-        "PERL5LIB GIT_SSH_COMMAND MCP_REGISTRY_TOKEN GCONV_PATH DYLD_INSERT_LIBRARIES"
+        "LD_PRELOAD ld_preload LD_LIBRARY_PATH PYTHONPATH PYTHONSTARTUP NODE_OPTIONS BASH_ENV "
+        "JAVA_TOOL_OPTIONS PERL5LIB GIT_SSH_COMMAND MCP_REGISTRY_TOKEN GCONV_PATH DYLD_INSERT_LIBRARIES"
     ).split(),
 )
 def test_injection_names_never_come_from_the_host(name: str) -> None:
