@@ -1,15 +1,15 @@
 """One registry, whatever it is behind: resolve a reference, fetch an artifact."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 from mcp_client.config.settings import RegistrySettings
-from mcp_client.errors import MCPError, printable
+from mcp_client.errors import MCPError
 from mcp_client.reference import PackageReference
 from mcp_client.registry.credentials import Credentials
-from mcp_client.registry.urls import origin_of
+from mcp_client.registry.urls import origin_of, shown
 from mcp_client.resolution import Descriptor, Resolution
 
 EMBEDDED = "embedded"
@@ -22,11 +22,14 @@ class Transport(Protocol):
     def resolve(self, reference: PackageReference) -> bytes:
         """The resolve answer, a JSON document of 1 MB at most."""
 
-    def fetch(self, descriptor: Descriptor, limit: int) -> Iterator[bytes]:
-        """The bytes of an artifact, unverified, ``limit`` of them at most."""
+    def fetch(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
+        """The bytes of an artifact, unverified and without an end if the registry wants so."""
 
     def known_versions(self, package: str) -> list[str]:
         """What may stand after the ``@`` for ``org/name``, as far as the registry tells."""
+
+    def close(self) -> None:
+        """Let go of connections; the next request opens new ones."""
 
 
 class RegistryClient:
@@ -44,12 +47,32 @@ class RegistryClient:
         return parse_answer(self._transport.resolve(reference), reference, self.url)
 
     def fetch(self, descriptor: Descriptor, limit: int) -> Iterator[bytes]:
-        """The artifact's bytes, unverified, ``limit`` of them at most."""
-        return self._transport.fetch(descriptor, limit)
+        """The artifact's bytes, of an unverified digest but of the promised size.
+
+        Raises ``download-too-large`` above ``limit`` bytes, ``digest-mismatch`` for another size than the
+        descriptor's, and whatever the registry has to refuse.
+        """
+        size, received = descriptor.size, 0
+        if size is not None and size > limit:
+            raise _too_large(descriptor, limit)
+        with closing(self._transport.fetch(descriptor)) as chunks:
+            for chunk in chunks:
+                received += len(chunk)
+                if received > limit:
+                    raise _too_large(descriptor, limit)
+                if size is not None and received > size:
+                    raise _wrong_size(descriptor, f"more than {size}")
+                yield chunk
+        if size is not None and received != size:
+            raise _wrong_size(descriptor, str(received))
 
     def known_versions(self, package: str) -> list[str]:
         """Exact versions of ``org/name`` to suggest; empty when the registry does not list them."""
         return self._transport.known_versions(package)
+
+    def close(self) -> None:
+        """Let go of idle connections. The client can be used again; it then opens new ones."""
+        self._transport.close()
 
 
 def open_registry(
@@ -63,16 +86,16 @@ def open_registry(
     """The registry at ``url``: ``embedded``, ``file:///folder`` or ``http(s)://host``.
 
     ``dialect`` is how it was spoken to last time; ``on_dialect`` hears of a new one. Raises ``usage`` for
-    any other URL.
+    any other kind of URL and ``config-invalid`` for one that must not be used.
     """
-    from mcp_client.registry.directory import DirectoryTransport
+    from mcp_client.registry.directory import DirectoryTransport, folder_of
 
-    parts = urlsplit(url)
+    kind = url.partition(":")[0].lower()
     if url == EMBEDDED:
         return RegistryClient(url, DirectoryTransport(_EMBEDDED_FOLDER))
-    if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
-        return RegistryClient(url, DirectoryTransport(unquote(parts.path)))
-    if parts.scheme in {"http", "https"} and parts.hostname:
+    if kind == "file":
+        return RegistryClient(url, DirectoryTransport(folder_of(url)))
+    if kind in {"http", "https"}:
         from mcp_client.registry.https import HTTPTransport
 
         token = settings.token or credentials.token_for(origin_of(url))
@@ -80,6 +103,25 @@ def open_registry(
         return RegistryClient(url, transport)
     raise MCPError(
         "usage",
-        f"not a registry: {printable(url, 200)}",
+        f"not a registry: {shown(url)}",
         hint="write https://host, file:///folder or embedded",
+    )
+
+
+def _too_large(descriptor: Descriptor, limit: int) -> MCPError:
+    return MCPError(
+        "download-too-large",
+        f"{shown(descriptor.url)} has more than {limit} bytes",
+        hint="if you trust it, raise the limit under registry in the configuration",
+        details={"limit": limit},
+    )
+
+
+def _wrong_size(descriptor: Descriptor, got: str) -> MCPError:
+    return MCPError(
+        "digest-mismatch",
+        f"{shown(descriptor.url)} is not what the registry promised as {descriptor.digest}: "
+        f"expected {descriptor.size} bytes, got {got}",
+        hint="it was damaged or changed on the way, or the registry is wrong about its size_bytes; try again",
+        details={"expected": str(descriptor.digest), "expected_bytes": str(descriptor.size), "bytes": got},
     )

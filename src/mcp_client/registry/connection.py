@@ -16,15 +16,16 @@ from mcp_client.registry.urls import Location, parse_location, shown
 
 _MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_HIDDEN = b"***"
 
 
 class Connection:
     """Sends requests; ``home`` is the registry itself, the only origin that ever sees the token."""
 
     def __init__(self, url: str, settings: RegistrySettings, token: str | None) -> None:
-        """Raises ``config-invalid`` when the registry's URL must not be used."""
+        """Raises ``config-invalid`` when the registry's URL or the token must not be used."""
         self._insecure = settings.insecure
+        self._timeout = settings.timeout
         self._token = token
         try:
             self.home = parse_location(url)
@@ -40,30 +41,37 @@ class Connection:
                 f"{shown(url)} is not encrypted: anyone on the way could read the token or change answers",
                 hint="use https, or set registry.insecure: true for a network you trust",
             )
-        self._client = httpx.Client(
-            timeout=settings.timeout,
-            follow_redirects=False,
-            # Artifacts are hashed as they are sent, and a compressed answer could be a bomb.
-            headers={"User-Agent": f"mcp-client/{__version__}", "Accept-Encoding": "identity"},
-            # Cookies are credentials too, and know nothing of ports.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # What stays on this machine is not sent through a proxy.
-            mounts=dict.fromkeys(_LOOPBACK),
-        )
-        weakref.finalize(self, self._client.close)
+        if token is not None and not all("!" <= letter <= "~" for letter in token):
+            # Libraries would quote it in their error.
+            raise MCPError(
+                "config-invalid",
+                f"the token for {self.home.origin} has characters that no token has",
+                hint="set MCP_REGISTRY_TOKEN to another, or run 'mcp login' again",
+            )
+        self._clients: dict[bool, httpx.Client] = {}
+        weakref.finalize(self, _close_all, self._clients)
+
+    def close(self) -> None:
+        """Close every socket; the next request opens new ones."""
+        _close_all(self._clients)
+
+    def hidden(self, body: bytes) -> bytes:
+        """``body`` without the token, should a server send back what it was sent."""
+        return body.replace(self._token.encode(), _HIDDEN) if self._token else body
 
     def allowed(self, url: str, origin: Location) -> Location:
         """``url``, which ``origin`` named, checked; raises ``registry-protocol`` if it must not be asked."""
         try:
             location = parse_location(url)
-            httpx.URL(location.url)
-        except (ValueError, httpx.InvalidURL) as error:
-            problem = str(error) if type(error) is ValueError else "malformed"
-            raise protocol(url, f"the registry leads to a URL that cannot be used ({problem})") from error
+        except ValueError as error:
+            raise protocol(url, f"the registry leads to a URL that cannot be used ({error})") from error
         if origin.scheme == "https" and location.scheme == "http":
             raise protocol(url, "the registry leads from https to plain http")
         if self._in_the_clear(location):
             raise protocol(url, "the registry leads to plain http")
+        if location.loopback and not origin.loopback:
+            # Services of this machine trust who reaches them; a registry elsewhere must not borrow that.
+            raise protocol(url, "the registry leads to this machine")
         return location
 
     @contextmanager
@@ -82,7 +90,7 @@ class Connection:
                 **headers,
                 **({"Authorization": f"Bearer {self._token}"} if trusted and self._token else {}),
             }
-            response = self._send(method, location.url, sent, content)
+            response = self._send(method, location, sent, content)
             try:
                 if response.status_code not in _REDIRECTS:
                     yield response, location
@@ -97,24 +105,54 @@ class Connection:
         raise protocol(url, f"more than {_MOST_REDIRECTS} redirects")
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+        self, method: str, location: Location, headers: Mapping[str, str], content: bytes | None
     ) -> httpx.Response:
+        client = self._client(direct=location.loopback)
         try:
-            request = self._client.build_request(method, url, headers=headers, content=content)
-            return self._client.send(request, stream=True)
+            request = client.build_request(method, location.url, headers=headers, content=content)
+            return client.send(request, stream=True)
         except httpx.TransportError as error:
-            raise Passing(unavailable(url, reason_of(error))) from error
+            raise Passing(unavailable(location.url, reason_of(error))) from error
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise protocol(url, "the URL cannot be used") from error
+            raise protocol(location.url, "the URL cannot be used") from error
+
+    def _client(self, *, direct: bool) -> httpx.Client:
+        """The client for hosts behind the environment's proxies, or for this machine: it needs none."""
+        if direct not in self._clients:
+            try:
+                self._clients[direct] = httpx.Client(
+                    timeout=self._timeout,
+                    follow_redirects=False,
+                    # Artifacts are hashed as they are sent, and a compressed answer could be a bomb.
+                    headers={"User-Agent": f"mcp-client/{__version__}", "Accept-Encoding": "identity"},
+                    # Cookies are credentials too, and know nothing of ports.
+                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                    # A transport of our own is one without proxies.
+                    transport=httpx.HTTPTransport() if direct else None,
+                )
+            except (ImportError, ValueError, httpx.InvalidURL) as error:
+                # Without its words: they quote the proxy's URL, which may hold a password.
+                raise MCPError(
+                    "config-invalid",
+                    "the proxy that the environment names cannot be used",
+                    hint="set HTTPS_PROXY to http://host:port; unset ALL_PROXY if it names a SOCKS proxy",
+                ) from error
+            except OSError as error:
+                raise MCPError(
+                    "config-invalid",
+                    f"cannot read the certificates to trust: {printable(str(error.strerror or error), 120)}",
+                    hint="check SSL_CERT_FILE and SSL_CERT_DIR",
+                ) from error
+        return self._clients[direct]
 
     def _target(self, response: httpx.Response, location: Location) -> Location:
         given = response.headers.get("Location", "")
+        if not given:
+            raise protocol(location.url, f"a redirect (status {response.status_code}) to nowhere")
         try:
             target = urljoin(location.url, given)
         except ValueError:
             target = given
-        if not given:
-            raise protocol(location.url, f"a redirect (status {response.status_code}) to nowhere")
         return self.allowed(target, location)
 
     def _in_the_clear(self, location: Location) -> bool:
@@ -128,3 +166,8 @@ def reason_of(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.UnsupportedProtocol):
         return "a proxy with an unknown scheme"
     return printable(str(error), 120) or type(error).__name__
+
+
+def _close_all(clients: dict[bool, httpx.Client]) -> None:
+    while clients:
+        clients.popitem()[1].close()

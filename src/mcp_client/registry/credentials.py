@@ -1,8 +1,12 @@
 """Tokens by registry origin, in a file that only its owner can read."""
 
+import fcntl
 import json
 import os
+import shlex
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from mcp_client.errors import MCPError
 
@@ -11,7 +15,10 @@ _LARGEST_FILE = 1 << 20
 
 
 class Credentials:
-    """The file ``auth.json``: ``{"version": 1, "tokens": {origin: token}}``."""
+    """The file ``auth.json``: ``{"version": 1, "tokens": {origin: token}}``.
+
+    Readers need no lock: the file is replaced by a rename. Writers take turns, so that none undoes another.
+    """
 
     def __init__(self, file: str) -> None:
         """Nothing is read yet."""
@@ -27,41 +34,64 @@ class Credentials:
 
     def store(self, origin: str, token: str) -> None:
         """Keep ``token`` in place of what was stored for the origin. Raises ``credentials-unwritable``."""
-        self._write({**self._read(), origin: token})
+        with self._turn():
+            self._write({**self._read(), origin: token})
 
     def remove(self, origin: str) -> bool:
         """Forget the origin's token; whether there was one."""
-        tokens = self._read()
-        if tokens.pop(origin, None) is None:
+        if origin not in self._read():
             return False
-        self._write(tokens)
-        return True
+        with self._turn():
+            tokens = self._read()
+            removed = tokens.pop(origin, None) is not None
+            self._write(tokens)
+        return removed
 
     def _read(self) -> dict[str, str]:
         try:
             with open(self._file, "rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
                 data = file.read(_LARGEST_FILE)
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise _unreadable(self._file, str(error.strerror), "check its owner and mode") from error
-        if os.name == "posix" and stat.S_IMODE(mode) & _PUBLIC_BITS:
-            raise _unreadable(
-                self._file, f"others may read it (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {self._file}"
-            )
+        if os.name == "posix" and mode & _PUBLIC_BITS:
+            hint = f"chmod 600 {shlex.quote(self._file)}"
+            raise _unreadable(self._file, f"others may read it (mode {mode:04o})", hint)
         try:
-            tokens = json.loads(data)["tokens"]
-            pairs = {str(origin): str(token) for origin, token in tokens.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            tokens: dict[str, str] = dict(json.loads(data)["tokens"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            tokens = {"": ""}
+        if not all(origin and isinstance(token, str) for origin, token in tokens.items()):
+            # Without a cause: what the parser quotes may be a token.
             hint = "remove it and run 'mcp login' again"
-            raise _unreadable(self._file, "it is not what mcp wrote", hint) from error
-        return pairs
+            raise _unreadable(self._file, "it is not what mcp wrote", hint)
+        return tokens
 
-    def _write(self, tokens: dict[str, str]) -> None:
-        staged = f"{self._file}.{os.getpid()}"
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock beside the file; the kernel lets go of it when this process dies."""
         try:
             os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
+            lock = os.open(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _unwritable(self._file, error) from error
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:
+                raise _unwritable(self._file, error) from error
+            yield
+        finally:
+            os.close(lock)
+
+    def _write(self, tokens: dict[str, str]) -> None:
+        """Replace the file; only the lock's holder does, so what stands at the staged name is a leftover."""
+        staged = f"{self._file}.new"
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(staged)
             descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump({"version": 1, "tokens": tokens}, file, indent=2)
@@ -69,12 +99,18 @@ class Credentials:
                 os.fsync(file.fileno())
             os.replace(staged, self._file)
         except OSError as error:
-            raise MCPError(
-                "credentials-unwritable",
-                f"cannot write {self._file}: {error.strerror}",
-                hint="check the folder's owner and mode",
-            ) from error
+            with suppress(OSError):
+                os.unlink(staged)
+            raise _unwritable(self._file, error) from error
 
 
 def _unreadable(file: str, problem: str, hint: str) -> MCPError:
     return MCPError("credentials-unreadable", f"{file} is not used: {problem}", hint=hint)
+
+
+def _unwritable(file: str, error: OSError) -> MCPError:
+    return MCPError(
+        "credentials-unwritable",
+        f"cannot write {file}: {error.strerror}",
+        hint="check the folder's owner and mode",
+    )

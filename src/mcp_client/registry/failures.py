@@ -44,7 +44,7 @@ def retry_after(value: str | None) -> float:
         return float(text[:9])
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except (ValueError, OverflowError, TypeError):
+    except (ValueError, OverflowError, TypeError, IndexError, AttributeError, OSError):
         return 0.0
 
 
@@ -89,7 +89,7 @@ def refusal(status: int, url: str, body: bytes, subject: str) -> MCPError:
         hint = "ask the registry's owner for access, or use another token: mcp login"
     elif status == 404:  # noqa: PLR2004
         code, message = "package-not-found", f"the registry does not have {subject}"
-        hint = "check the name and the version"
+        hint = "check the name, the version and registry.url"
     elif status == 429:  # noqa: PLR2004
         code, message, hint = (
             "rate-limited",

@@ -1,7 +1,10 @@
 """A registry over HTTP: three dialects to resolve, retries, and downloads that go on where they broke."""
 
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
+from math import ceil
 from typing import TypeVar
 from urllib.parse import quote, urljoin
 
@@ -11,7 +14,7 @@ from mcp_client.config.settings import RegistrySettings
 from mcp_client.errors import MCPError
 from mcp_client.reference import PackageReference
 from mcp_client.registry.connection import Connection, reason_of
-from mcp_client.registry.directory import LARGEST_ANSWER
+from mcp_client.registry.directory import file_names
 from mcp_client.registry.failures import (
     Passing,
     pause_before,
@@ -22,7 +25,7 @@ from mcp_client.registry.failures import (
     unavailable,
 )
 from mcp_client.registry.urls import shown
-from mcp_client.registry.wire import parse_refusal
+from mcp_client.registry.wire import LARGEST_ANSWER, parse_refusal
 from mcp_client.resolution import Descriptor
 
 T = TypeVar("T")
@@ -32,8 +35,9 @@ _LARGEST_REFUSAL = 64 << 10
 # A break after this many bytes begins a new count of retries: large downloads meet more than three breaks.
 _REAL_PROGRESS = 1 << 20
 _OK, _PARTIAL = 200, 206
-_NOT_FOUND, _NO_METHOD, _NOT_IMPLEMENTED = 404, 405, 501
+_NOT_FOUND, _NO_METHOD, _NO_RANGE, _NOT_IMPLEMENTED = 404, 405, 416, 501
 _TOO_MANY, _SERVER_ERROR = 429, 500
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)\Z")
 
 
 class HTTPTransport:
@@ -48,24 +52,29 @@ class HTTPTransport:
         dialect: str | None,
         on_dialect: Callable[[str], None],
     ) -> None:
-        """``settings.timeout`` bounds each connect and each read, in seconds. Raises ``config-invalid``."""
+        """``settings.timeout`` bounds each connect and read, and each whole answer, in seconds.
+
+        Raises ``config-invalid``.
+        """
         self._connection = Connection(url, settings, token)
         self._base = self._connection.home.url.rstrip("/") + "/"
-        self._dialects = DIALECTS[DIALECTS.index(dialect) :] if dialect in DIALECTS else DIALECTS
-        self._known_dialect = dialect
+        self._timeout = settings.timeout
+        self._dialect = dialect
         self._on_dialect = on_dialect
 
     def resolve(self, reference: PackageReference) -> bytes:
-        """Ask by POST, by GET, or for a static file, whichever this registry speaks."""
-        for dialect in self._dialects:
-            body = _with_retries(lambda dialect=dialect: self._ask(dialect, reference))  # type: ignore[misc]
-            if body is not None:
-                if dialect != self._known_dialect:
-                    self._on_dialect(dialect)
-                return body
+        """Ask by POST, by GET, or for a static file; first in the way that was understood last time."""
+        for dialect in sorted(DIALECTS, key=lambda dialect: dialect != self._dialect):
+            for url in self._urls(dialect, reference):
+                body = _with_retries(partial(self._ask, dialect, url, reference))
+                if body is not None:
+                    if dialect != self._dialect:
+                        self._dialect = dialect
+                        self._on_dialect(dialect)
+                    return body
         raise refusal(_NOT_FOUND, self._base, b"", str(reference))
 
-    def fetch(self, descriptor: Descriptor, limit: int) -> Iterator[bytes]:
+    def fetch(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         """The artifact; a broken download is resumed, but not for ever by crumbs."""
         received, failures = 0, 0
         while True:
@@ -73,8 +82,6 @@ class HTTPTransport:
             try:
                 for chunk in self._download(descriptor, received):
                     received += len(chunk)
-                    if received > limit:
-                        raise _too_large(descriptor.url, limit)
                     yield chunk
             except Passing as passing:
                 failures = 1 if received - before >= _REAL_PROGRESS else failures + 1
@@ -87,22 +94,28 @@ class HTTPTransport:
         del package
         return []
 
-    def _ask(self, dialect: str, reference: PackageReference) -> bytes | None:
-        """The body of a successful answer; None when the registry does not speak this dialect."""
-        package, selector = reference.package, quote(reference.selector, safe=":")
-        method, headers, content = "GET", {"Accept": "application/json"}, None
+    def close(self) -> None:
+        """Close every socket."""
+        self._connection.close()
+
+    def _urls(self, dialect: str, reference: PackageReference) -> list[str]:
+        package = reference.package
+        if dialect == "static":
+            names = file_names(reference.selector)
+            return [f"{self._base}packages/{package}/{quote(name, safe=':')}" for name in names]
         url = f"{self._base}v1/packages/{package}/resolve"
+        return [url if dialect == "post" else f"{url}?ref={quote(reference.selector, safe=':')}"]
+
+    def _ask(self, dialect: str, url: str, reference: PackageReference) -> bytes | None:
+        """The body of a successful answer; None when the registry does not speak this dialect."""
+        method, headers, content = "GET", {"Accept": "application/json"}, None
         if dialect == "post":
             method, content = "POST", f'{{"ref": "{reference.selector}"}}'.encode()
             headers = {**headers, "Content-Type": "application/json"}
-        elif dialect == "get":
-            url += f"?ref={selector}"
-        else:
-            url = f"{self._base}packages/{package}/{selector}.json"
         with self._connection.open(method, url, headers, content) as (response, location):
             if response.status_code == _OK:
-                return _body(response, location.url, LARGEST_ANSWER)
-            body = _body(response, location.url, _LARGEST_REFUSAL)
+                return self._answer(response, location.url)
+            body = self._refusal(response)
             missing = response.status_code == _NOT_FOUND and parse_refusal(body) is None
             if missing or response.status_code in {_NO_METHOD, _NOT_IMPLEMENTED}:
                 return None
@@ -116,12 +129,13 @@ class HTTPTransport:
             raise protocol(descriptor.url, "the registry names a URL that cannot be used") from error
         headers: Mapping[str, str] = {"Range": f"bytes={offset}-"} if offset else {}
         with self._connection.open("GET", url, headers, None) as (response, location):
+            if response.status_code == _NO_RANGE and offset:
+                # It broke off after the last byte; if not, the digest will tell.
+                return
             if response.status_code not in {_OK, _PARTIAL}:
-                body = _body(response, location.url, _LARGEST_REFUSAL)
-                raise _failure(response, location.url, body, shown(descriptor.url))
+                raise _failure(response, location.url, self._refusal(response), shown(descriptor.url))
             resumed = response.status_code == _PARTIAL
-            if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-                raise protocol(location.url, "the registry answers with another range than the one asked for")
+            total = _promised(response, location.url, offset, descriptor.size)
             # A server without ranges begins anew: what came before is the same, or the digest will tell.
             skip, done = (0, offset) if resumed else (offset, 0)
             try:
@@ -130,10 +144,38 @@ class HTTPTransport:
                     if skip < len(chunk):
                         yield chunk[skip:]
                     skip = max(0, skip - len(chunk))
-            except httpx.RemoteProtocolError as error:
-                raise Passing(truncated(location.url, done, descriptor.size)) from error
-            except httpx.TransportError as error:
+            except httpx.TimeoutException as error:
                 raise Passing(unavailable(location.url, reason_of(error))) from error
+            except httpx.TransportError as error:
+                raise Passing(truncated(location.url, done, descriptor.size)) from error
+            if total is not None and done < total:
+                raise Passing(truncated(location.url, done, total))
+
+    def _answer(self, response: httpx.Response, url: str) -> bytes:
+        """A body that must be whole, in bounded time: no trickle keeps ``mcp`` waiting for ever."""
+        body, deadline = bytearray(), time.monotonic() + self._timeout
+        try:
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > LARGEST_ANSWER:
+                    raise protocol(url, f"the registry answers with more than {LARGEST_ANSWER} bytes")
+                if time.monotonic() > deadline:
+                    raise Passing(unavailable(url, "it does not answer in time"))
+        except httpx.TransportError as error:
+            raise Passing(unavailable(url, reason_of(error))) from error
+        return bytes(body)
+
+    def _refusal(self, response: httpx.Response) -> bytes:
+        """What there is of an error's body; its status alone says enough."""
+        body, deadline = bytearray(), time.monotonic() + self._timeout
+        try:
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > _LARGEST_REFUSAL or time.monotonic() > deadline:
+                    return b""
+        except httpx.TransportError:
+            return b""
+        return self._connection.hidden(bytes(body))
 
 
 def _with_retries(attempt: Callable[[], T]) -> T:
@@ -146,30 +188,23 @@ def _with_retries(attempt: Callable[[], T]) -> T:
             time.sleep(pause_before(failures, passing))
 
 
-def _body(response: httpx.Response, url: str, limit: int) -> bytes:
-    body = bytearray()
-    try:
-        for chunk in response.iter_raw():
-            body += chunk
-            if len(body) > limit:
-                raise protocol(url, f"the registry answers with more than {limit} bytes")
-    except httpx.TransportError as error:
-        raise Passing(unavailable(url, reason_of(error))) from error
-    return bytes(body)
+def _promised(response: httpx.Response, url: str, offset: int, size: int | None) -> int | None:
+    """The whole artifact's bytes, when the end of the connection alone does not tell that it is there."""
+    if response.status_code == _PARTIAL:
+        match = _RANGE.match(response.headers.get("Content-Range", ""))
+        if match is None or not offset or int(match[1]) != offset:
+            raise protocol(url, "the registry answers with another range than the one asked for")
+        return size if match[2] == "*" else int(match[2])
+    framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+    return None if framed else size
 
 
 def _failure(response: httpx.Response, url: str, body: bytes, subject: str) -> MCPError | Passing:
     """What an unsuccessful status means; server errors and 429 are worth another try."""
     failure = refusal(response.status_code, url, body, subject)
-    if response.status_code == _TOO_MANY or response.status_code >= _SERVER_ERROR:
-        return Passing(failure, retry_after(response.headers.get("Retry-After")))
-    return failure
-
-
-def _too_large(url: str, limit: int) -> MCPError:
-    return MCPError(
-        "download-too-large",
-        f"{shown(url)} has more than {limit} bytes",
-        hint="if you trust it, raise the limit under registry in the configuration",
-        details={"limit": limit},
-    )
+    if response.status_code != _TOO_MANY and response.status_code < _SERVER_ERROR:
+        return failure
+    wait = retry_after(response.headers.get("Retry-After"))
+    if wait:
+        failure.hint = f"the registry asks to try again in {ceil(wait)} seconds"
+    return Passing(failure, wait)

@@ -1,16 +1,18 @@
 """Rules about URLs: where a token may go, what may be asked in the clear, how a URL is shown."""
 
+import re
+from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from mcp_client.errors import MCPError, printable
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_LOOPBACK_NAMES = frozenset({"localhost", "::1"})
+_HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\Z")
 
 
 class Location(NamedTuple):
-    """An absolute http or https URL that has been checked."""
+    """An absolute http or https URL that has been checked; ``url`` is spelled as ``origin`` is."""
 
     url: str
     scheme: str
@@ -20,7 +22,10 @@ class Location(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether the host is this machine, by name; nothing is looked up."""
-        return self.host in _LOOPBACK_NAMES or (self.host.startswith("127.") and _dotted_quad(self.host))
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 def origin_of(url: str) -> str:
@@ -45,35 +50,45 @@ def parse_location(url: str) -> Location:
     """Check a URL that a user or a registry gave; raises ValueError with the reason, without the URL."""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise ValueError("characters that no URL has")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("malformed") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise ValueError("neither https nor http")
     if "@" in parts.netloc:
         raise ValueError("a user name or a password in it")
-    host = (parts.hostname or "").rstrip(".")
-    if not host:
-        raise ValueError("no host in it")
-    return Location(parts._replace(fragment="").geturl(), parts.scheme, host, _origin(parts, host))
+    host = _host(parts)
+    # What is asked is rebuilt from what was checked: no other parser can see another host in it.
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
+        netloc = f"{netloc}:{port}"
+    asked = parts._replace(netloc=netloc, fragment="").geturl()
+    return Location(asked, parts.scheme, host, f"{parts.scheme}://{netloc}")
 
 
 def shown(url: str) -> str:
     """``url`` fit for messages: without user, password, query and fragment, where secrets travel."""
     try:
         parts = urlsplit(url)
-        netloc = parts.netloc.rpartition("@")[2]
-        return printable(parts._replace(netloc=netloc, query="", fragment="").geturl(), 200)
     except ValueError:
         return "a malformed URL"
+    if not parts.netloc and "@" in parts.path:
+        return "a malformed URL"
+    netloc = parts.netloc.rpartition("@")[2]
+    return printable(parts._replace(netloc=netloc, query="", fragment="").geturl(), 200)
 
 
-def _origin(parts: SplitResult, host: str) -> str:
-    name = f"[{host}]" if ":" in host else host
-    port = parts.port
-    if port is None or port == _DEFAULT_PORTS[parts.scheme]:
-        return f"{parts.scheme}://{name}"
-    return f"{parts.scheme}://{name}:{port}"
-
-
-def _dotted_quad(host: str) -> bool:
-    numbers = host.split(".")
-    return len(numbers) == 4 and all(part.isdecimal() and int(part) < 256 for part in numbers)  # noqa: PLR2004
+def _host(parts: SplitResult) -> str:
+    host = (parts.hostname or "").rstrip(".")
+    if not host:
+        raise ValueError("no host in it")
+    if "[" in parts.netloc:
+        try:
+            return str(ip_address(host))
+        except ValueError:
+            raise ValueError("malformed") from None
+    if not _HOST_NAME.match(host):
+        raise ValueError("a host with characters that no host has")
+    return host

@@ -9,20 +9,23 @@ from mcp_client.errors import MCPError, printable
 from mcp_client.reference import PackageReference
 from mcp_client.resolution import Descriptor, Resolution
 
+LARGEST_ANSWER = 1 << 20
 _LONGEST_URL = 8192
+# What JSON and SQLite can hold without loss, and more than any disk.
+_LARGEST_SIZE = 1 << 53
 
 
 class _Artifact(BaseModel):
     digest: str
     url: str = Field(min_length=1, max_length=_LONGEST_URL, pattern=r"^[^\x00-\x20\x7f]+$")
-    size_bytes: int | None = Field(default=None, ge=0)
+    size_bytes: int | None = Field(default=None, ge=0, le=_LARGEST_SIZE, strict=True)
 
 
 class _Answer(BaseModel):
     manifest: _Artifact
     bundle: _Artifact
     status: Literal["published", "deprecated", "revoked", "quarantined"] = "published"
-    version: str | None = Field(default=None, max_length=256)
+    version: str | None = Field(default=None, max_length=256, pattern=r"^[\x21-\x7e]+$")
 
 
 class _Problem(BaseModel):
@@ -48,6 +51,12 @@ def parse_answer(data: bytes, reference: PackageReference, registry: str) -> Res
         raise MCPError(
             "registry-protocol",
             f"asked for {reference}, and the registry answered with the manifest {manifest.digest}",
+            hint="nothing was fetched; tell the registry's owner",
+        )
+    if reference.kind == "version" and answer.version not in {None, reference.selector}:
+        raise MCPError(
+            "registry-protocol",
+            f"asked for {reference}, and the registry answered with the version {answer.version}",
             hint="nothing was fetched; tell the registry's owner",
         )
     return Resolution(reference, registry, manifest, bundle, answer.status, answer.version)
