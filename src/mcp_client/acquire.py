@@ -1,13 +1,12 @@
 """From a reference to a verified, unpacked package: out of the cache, or from the registry by way of it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from mcp_client.app import App
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
-from mcp_client.executor.client import ClientWatch
 from mcp_client.reference import PackageReference
 from mcp_client.resolution import Resolution
 
@@ -22,12 +21,14 @@ def acquire(
     refresh: bool = False,
     offline: bool = False,
     accept: Callable[["Manifest"], object] | None = None,
+    meanwhile: AbstractContextManager[None] | None = None,
 ) -> CachedPackage:
     """The package, ready to run.
 
     A cached package costs one look-up and no network; with ``refresh`` the registry is asked all the same.
-    ``accept`` sees a fetched manifest before its bundle is downloaded, and may raise. Raises MCPError with
-    the code of whatever was wrong; nothing of a package that was refused stays in the cache.
+    ``accept`` sees a fetched manifest before its bundle is downloaded, and may raise; ``meanwhile`` is
+    entered only while something is fetched. Raises MCPError with the code of whatever was wrong; nothing of
+    a package that was refused stays in the cache.
     """
     if not refresh:
         package = app.cache.find(reference, app.registry_url)
@@ -40,7 +41,7 @@ def acquire(
             f"{reference} is not in the cache, and --offline forbids the network",
             hint=f"fetch it while online: mcp pull {reference}",
         )
-    with ClientWatch():
+    with meanwhile or nullcontext():
         return _fetch(app, reference, accept)
 
 

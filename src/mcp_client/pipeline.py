@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from mcp_client import platforms
@@ -10,6 +11,7 @@ from mcp_client.app import App
 from mcp_client.audit import events
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
+from mcp_client.executor.client import ClientWatch
 from mcp_client.executor.outcome import Outcome
 from mcp_client.executor.supervise import SignalInbox, Supervisor
 from mcp_client.manifest.entrypoint import select_entrypoint
@@ -61,7 +63,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     """
     run_id = events.new_run_id()
     try:
-        plan = plan_run(app, request)
+        plan = plan_run(app, request, meanwhile=ClientWatch())
         _warn(app, plan)
         hold = app.cache.hold(plan.package.tree)
         process = app.backend.launch(plan.spec)
@@ -85,11 +87,19 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     return outcome
 
 
-def plan_run(app: App, request: RunRequest) -> RunPlan:
+def plan_run(
+    app: App, request: RunRequest, *, meanwhile: AbstractContextManager[None] | None = None
+) -> RunPlan:
     """Everything up to the sandbox's plan: what ``--dry-run`` prints and run_package() carries out."""
     settings = app.settings
     backend = app.backend
-    package = acquire(app, request.reference, offline=request.offline, accept=_runnable_entrypoint)
+    package = acquire(
+        app,
+        request.reference,
+        offline=request.offline,
+        accept=_runnable_entrypoint,
+        meanwhile=meanwhile,
+    )
     manifest = from_form(package.manifest_form)
     entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)
