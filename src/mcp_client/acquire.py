@@ -20,14 +20,14 @@ def acquire(
     *,
     refresh: bool = False,
     offline: bool = False,
-    accept: Callable[["Manifest"], object] | None = None,
+    accept: Callable[["Manifest", str | None], object] | None = None,
     meanwhile: AbstractContextManager[None] | None = None,
 ) -> CachedPackage:
     """The package, ready to run.
 
     A cached package costs one look-up and no network; with ``refresh`` the registry is asked all the same.
-    ``accept`` sees a fetched manifest before its bundle is downloaded, and may raise; ``meanwhile`` is
-    entered only while something is fetched. Raises MCPError with the code of whatever was wrong; nothing of
+    ``accept`` sees a fetched manifest before its bundle is downloaded, again with the path of its tree, and
+    may raise; ``meanwhile`` is entered only while something is fetched. Raises MCPError with the code of whatever was wrong; nothing of
     a package that was refused stays in the cache.
     """
     if not refresh:
@@ -62,7 +62,7 @@ def describe(
 
 
 def _fetch(
-    app: App, reference: PackageReference, accept: Callable[["Manifest"], object] | None
+    app: App, reference: PackageReference, accept: Callable[["Manifest", str | None], object] | None
 ) -> CachedPackage:
     resolution = app.registry.resolve(reference)
     _check_status(resolution)
@@ -71,9 +71,11 @@ def _fetch(
     with _nothing_refused_stays(app, resolution):
         manifest = _manifest(app, resolution)
         if accept is not None:
-            accept(manifest)
+            accept(manifest, None)
         app.cache.add("bundle", bundle, lambda: app.registry.fetch(bundle, limit), limit)
         tree = app.cache.unpack(bundle.digest)
+        if accept is not None:
+            accept(manifest, tree)
     form = _to_form(manifest)
     app.cache.record(resolution, form)
     app.cache.evict(keep={resolution.manifest.digest, bundle.digest})

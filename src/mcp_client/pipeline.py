@@ -23,7 +23,7 @@ from mcp_client.policy.environment import parse_grant, read_env_file
 from mcp_client.policy.folders import grant_folder, parse_mount
 from mcp_client.policy.model import Folder, Policy
 from mcp_client.reference import PackageReference
-from mcp_client.runtimes.command import resolve_command
+from mcp_client.runtimes.command import check_file, resolve_command
 from mcp_client.runtimes.find import Host
 from mcp_client.sandbox.spec import Control, SandboxSpec
 
@@ -127,15 +127,21 @@ def plan_run(
     return RunPlan(package, manifest, entrypoint, policy, spec, backend.controls(spec))
 
 
-def _runnable_entrypoint(manifest: Manifest) -> Entrypoint:
-    """The entrypoint for this host. Raises ``transport-unsupported`` and ``platform-unsupported``."""
+def _runnable_entrypoint(manifest: Manifest, tree: str | None = None) -> Entrypoint:
+    """The entrypoint for this host. Raises ``transport-unsupported`` and ``platform-unsupported``.
+
+    With the ``tree`` at hand, its file is looked at as well: ``entrypoint-*``.
+    """
     if manifest.transport != "stdio":
         raise MCPError(
             "transport-unsupported",
             f"{manifest.name} speaks {manifest.transport}, and only stdio servers can run yet",
             hint="ask the package's author for a stdio entrypoint",
         )
-    return select_entrypoint(manifest, platforms.current())
+    entrypoint = select_entrypoint(manifest, platforms.current())
+    if tree is not None and "/" in entrypoint.command:
+        check_file(tree, entrypoint.command)
+    return entrypoint
 
 
 def _granted_environment(request: RunRequest) -> dict[str, str]:

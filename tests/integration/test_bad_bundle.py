@@ -62,18 +62,19 @@ def test_a_missing_entrypoint(mcp: Mcp, registry: Registry) -> None:
     result = run_bundle(mcp, registry, pack_files({"other": "x"}), "./bin/server")
     refused(result, "entrypoint-missing", status=127)
     assert "bin/server" in result.message
-    assert mcp.cached("staging") == []
+    nothing_kept(mcp)
 
 
 def test_an_entrypoint_that_is_not_executable(mcp: Mcp, registry: Registry) -> None:
     result = run_bundle(mcp, registry, pack_files({"bin/server": "#!/bin/sh\n"}), "./bin/server")
     refused(result, "entrypoint-not-executable", status=126)
-    assert mcp.cached("staging") == []
+    nothing_kept(mcp)
 
 
 def test_an_entrypoint_that_is_a_folder(mcp: Mcp, registry: Registry) -> None:
     result = run_bundle(mcp, registry, pack_files({"bin/server/file": "x"}), "./bin/server")
     refused(result, "entrypoint-not-executable", status=126)
+    nothing_kept(mcp)
 
 
 def test_an_entrypoint_that_is_a_link_out(mcp: Mcp, registry: Registry) -> None:
