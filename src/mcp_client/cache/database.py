@@ -127,7 +127,8 @@ class Database:
             ) from error
 
     def _unusable(self, error: Exception) -> MCPError:
-        full = _code(error) == sqlite3.SQLITE_FULL
+        code = getattr(error, "sqlite_errorcode", 0)
+        full = code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
         return MCPError(
             "disk-full" if full else "cache-unwritable",
             f"cannot use {self._path}: {error}",
@@ -181,10 +182,5 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def _is_damage(error: Exception) -> bool:
     """Whether the file is no database, or lacks a table of ours."""
-    damaged = _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-    return damaged or str(error).startswith("no such")
-
-
-def _code(error: Exception) -> int:
-    """SQLite's primary result code; other errors have none."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or str(error).startswith("no such")

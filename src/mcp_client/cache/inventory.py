@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from mcp_client.cache.staging import STAGING, make_folder, remove_tree, storage_errors
 from mcp_client.cache.store import Cache, Entry
@@ -27,12 +28,13 @@ def list_entries(cache: Cache) -> list[Entry]:
     """Every manifest, bundle and tree, most recently used first."""
     references: dict[str, set[str]] = defaultdict(set)
     used: dict[str, float] = {}
-    rows = cache.database.select("select reference, manifest_digest, bundle_digest, used from resolution")
-    for reference, manifest, bundle, at in rows:
+    for reference, manifest, bundle, at in _rows(
+        cache, "select reference, manifest_digest, bundle_digest, used from resolution"
+    ):
         for digest in (manifest, bundle):
             references[digest].add(reference)
             used[digest] = max(at, used.get(digest, 0.0))
-    sizes = dict(cache.database.select("select digest, size from tree"))
+    sizes = dict(_rows(cache, "select digest, size from tree"))
     found = []
     for kind, digest, path, modified in _stored(cache.folder):
         name = str(digest)
@@ -92,6 +94,16 @@ def evict_entries(cache: Cache, keep: set[Digest]) -> list[Entry]:
     return gone
 
 
+def _rows(cache: Cache, query: str) -> list[tuple[Any, ...]]:
+    """Rows of the database; none on a full disk, where SQLite cannot even read and something must go."""
+    try:
+        return cache.database.select(query)
+    except MCPError as error:
+        if error.code != "disk-full":
+            raise
+        return []
+
+
 def _stored(cache: str) -> Iterator[tuple[str, Digest, str, float]]:
     """Kind, digest, path and time of every entry; anything else in these folders is none of ours."""
     for kind, name in _FOLDERS.items():
@@ -145,6 +157,8 @@ def _discard(cache: Cache, entries: Sequence[Entry]) -> list[Entry]:
 
     Their locks keep others from sweeping them, so no folder is made for this: on a full disk that would fail.
     """
+    if not entries:
+        return []
     staging = make_folder(cache.folder, STAGING, 0o700)
     gone, moved = [], []
     with storage_errors(cache.folder):

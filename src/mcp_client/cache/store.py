@@ -159,7 +159,7 @@ class Cache:
         archive, tree = self.artifact_path("bundle", digest), self.tree_path(digest)
         size = publish_tree(self.folder, archive, tree, self.settings)
         if size is not None:
-            self.database.write("insert or replace into tree values (?, ?)", [(str(digest), size)])
+            self._note("insert or replace into tree values (?, ?)", str(digest), size)
         return tree
 
     def record(self, resolution: Resolution, manifest_form: Mapping[str, Any]) -> None:
@@ -181,19 +181,20 @@ class Cache:
         )
 
     def touch(self, resolution: Resolution) -> None:
-        """Note a use; a cache that cannot be written is none the worse for it."""
-        try:
-            self.database.write(
-                "update resolution set used = ? where registry = ? and reference = ?",
-                [(time.time(), resolution.registry, str(resolution.reference))],
-            )
-        except MCPError:
-            return
+        """Note a use."""
+        self._note(
+            "update resolution set used = ? where registry = ? and reference = ?",
+            *(time.time(), resolution.registry, str(resolution.reference)),
+        )
 
     def remember_dialect(self, origin: str, dialect: str) -> None:
-        """Note how a registry is spoken to; only the next resolve is slower if that fails."""
+        """Note how a registry is spoken to."""
+        self._note("insert or replace into dialect values (?, ?)", origin, dialect)
+
+    def _note(self, statement: str, *row: str | float) -> None:
+        """Write what saves time later; a cache that cannot be written is none the worse without it."""
         try:
-            self.database.write("insert or replace into dialect values (?, ?)", [(origin, dialect)])
+            self.database.write(statement, [row])
         except MCPError:
             return
 
