@@ -49,9 +49,11 @@ class Credentials:
 
     def _read(self) -> dict[str, str]:
         try:
-            with open(self._file, "rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                data = file.read(_LARGEST_FILE)
+            with open(self._file, "rb", opener=_open_at_once) as file:
+                status = os.fstat(file.fileno())
+                mode = stat.S_IMODE(status.st_mode)
+                # A pipe has nothing to read yet, and would be read for ever.
+                data = file.read(_LARGEST_FILE) if stat.S_ISREG(status.st_mode) else b""
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -102,6 +104,11 @@ class Credentials:
             with suppress(OSError):
                 os.unlink(staged)
             raise _unwritable(self._file, error) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of what is no file."""
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def _unreadable(file: str, problem: str, hint: str) -> MCPError:

@@ -34,6 +34,8 @@ DIALECTS = ("post", "get", "static")
 _LARGEST_REFUSAL = 64 << 10
 # A break after this many bytes begins a new count of retries: large downloads meet more than three breaks.
 _REAL_PROGRESS = 1 << 20
+# Fewer bytes than this within one time-out are none.
+_SLOWEST = 1024
 _OK, _PARTIAL = 200, 206
 _NOT_FOUND, _NO_METHOD, _NO_RANGE, _NOT_IMPLEMENTED = 404, 405, 416, 501
 _TOO_MANY, _SERVER_ERROR = 429, 500
@@ -139,7 +141,7 @@ class HTTPTransport:
             # A server without ranges begins anew: what came before is the same, or the digest will tell.
             skip, done = (0, offset) if resumed else (offset, 0)
             try:
-                for chunk in response.iter_raw():
+                for chunk in self._paced(response, location.url):
                     done += len(chunk)
                     if skip < len(chunk):
                         yield chunk[skip:]
@@ -150,6 +152,17 @@ class HTTPTransport:
                 raise Passing(truncated(location.url, done, descriptor.size)) from error
             if total is not None and done < total:
                 raise Passing(truncated(location.url, done, total))
+
+    def _paced(self, response: httpx.Response, url: str) -> Iterator[bytes]:
+        """The body as it comes; a trickle that would take for ever is taken for silence."""
+        began, received = time.monotonic(), 0
+        for chunk in response.iter_raw():
+            yield chunk
+            received += len(chunk)
+            if time.monotonic() - began > self._timeout:
+                if received < _SLOWEST:
+                    raise Passing(unavailable(url, f"only {received} bytes came in {self._timeout:g} s"))
+                began, received = time.monotonic(), 0
 
     def _answer(self, response: httpx.Response, url: str) -> bytes:
         """A body that must be whole, in bounded time: no trickle keeps ``mcp`` waiting for ever."""

@@ -1,13 +1,11 @@
 """What registries send, checked at the edge."""
 
-from typing import Literal
-
 from pydantic import BaseModel, Field, ValidationError
 
 from mcp_client.digest import parse_digest
 from mcp_client.errors import MCPError, printable
 from mcp_client.reference import PackageReference
-from mcp_client.resolution import Descriptor, Resolution
+from mcp_client.resolution import Descriptor, Resolution, Status
 
 LARGEST_ANSWER = 1 << 20
 _LONGEST_URL = 8192
@@ -24,7 +22,7 @@ class _Artifact(BaseModel):
 class _Answer(BaseModel):
     manifest: _Artifact
     bundle: _Artifact
-    status: Literal["published", "deprecated", "revoked", "quarantined"] = "published"
+    status: Status | None = None
     version: str | None = Field(default=None, max_length=256, pattern=r"^[\x21-\x7e]+$")
 
 
@@ -59,7 +57,7 @@ def parse_answer(data: bytes, reference: PackageReference, registry: str) -> Res
             f"asked for {reference}, and the registry answered with the version {answer.version}",
             hint="nothing was fetched; tell the registry's owner",
         )
-    return Resolution(reference, registry, manifest, bundle, answer.status, answer.version)
+    return Resolution(reference, registry, manifest, bundle, answer.status or "published", answer.version)
 
 
 def parse_refusal(data: bytes) -> str | None:
