@@ -78,6 +78,12 @@ class App:
             on_dialect=lambda dialect: self.cache.remember_dialect(origin, dialect),
         )
 
+    def close(self) -> None:
+        """Let go of connections and of the database; each is opened again when it is needed."""
+        for part in ("registry", "cache"):
+            if part in self.__dict__:
+                self.__dict__.pop(part).close()
+
     @cached_property
     def audit(self) -> "AuditLog":
         """The record of every run."""

@@ -79,6 +79,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         _record_failure(app, run_id, request.reference, error)
         raise
     app.cache.touch(plan.package.resolution)
+    app.close()
     executor = app.settings.executor
     supervisor = Supervisor(process, inbox, timeout=executor.default_timeout, grace=executor.grace)
     outcome = supervisor.run()

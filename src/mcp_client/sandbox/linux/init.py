@@ -196,7 +196,9 @@ def _reap(server: int, channel: Channel, null: int) -> NoReturn:
     # The client must see end of file as soon as the server closes its side, and exec must show as such.
     for standard in range(3):
         os.dup2(null, standard)
-    os.close(channel.setup)
+    # Nothing else of what the supervisor had open at the fork.
+    libc.close_range(3, channel.report - 1)
+    libc.close_range(channel.report + 1, libc.LAST_DESCRIPTOR)
     while True:
         pid, status, usage = os.wait4(-1, 0)
         if pid == server:
