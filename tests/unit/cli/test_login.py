@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mcp_client.registry.credentials import origin_of
+from mcp_client.registry.urls import origin_of
 
 URL = "https://registry.example.com/api"
 ORIGIN = origin_of(URL)

@@ -64,7 +64,7 @@ def test_work_done_in_part_has_a_result_and_an_error(monkeypatch, capsys):
 
     assert envelope["ok"] is False
     assert envelope["result"] == {"done": 1}
-    assert envelope["error"] == {"code": "forbidden", "message": "no", "hint": None, "details": {}}
+    assert envelope["error"] == {"code": "forbidden", "message": "no", "hint": "ask", "details": {}}
     assert report.status == 1
     assert capsys.readouterr().err == "mcp: error[forbidden]: no\nmcp: error[usage]: also no\n"
 
