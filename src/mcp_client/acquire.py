@@ -27,8 +27,8 @@ def acquire(
 
     A cached package costs one look-up and no network; with ``refresh`` the registry is asked all the same.
     ``accept`` sees a fetched manifest before its bundle is downloaded, again with the path of its tree, and
-    may raise; ``meanwhile`` is entered only while something is fetched. Raises MCPError with the code of whatever was wrong; nothing of
-    a package that was refused stays in the cache.
+    may raise; ``meanwhile`` is entered only while something is fetched. Raises MCPError with the code of
+    whatever was wrong; nothing of a package that was refused stays in the cache.
     """
     if not refresh:
         package = app.cache.find(reference, app.registry_url)
