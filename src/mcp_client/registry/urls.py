@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from mcp_client.errors import MCPError, printable
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_IPV6 = re.compile(r"\[[0-9a-f:.]+\](?::[0-9]*)?\Z", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\Z")
 
 
@@ -85,8 +86,9 @@ def _host(parts: SplitResult) -> str:
     if not host:
         raise ValueError("no host in it")
     if "[" in parts.netloc:
+        # Not every Python's urlsplit() minds what stands around the brackets.
         try:
-            return str(ip_address(host))
+            return str(ip_address(host if _IPV6.match(parts.netloc) else ""))
         except ValueError:
             raise ValueError("malformed") from None
     if not _HOST_NAME.match(host):

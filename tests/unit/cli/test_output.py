@@ -66,7 +66,10 @@ def test_work_done_in_part_has_a_result_and_an_error(monkeypatch, capsys):
     assert envelope["result"] == {"done": 1}
     assert envelope["error"] == {"code": "forbidden", "message": "no", "hint": "ask", "details": {}}
     assert report.status == 1
-    assert capsys.readouterr().err == "mcp: error[forbidden]: no\n  hint: ask\nmcp: error[usage]: also no\n  hint: ask\n"
+    assert (
+        capsys.readouterr().err
+        == "mcp: error[forbidden]: no\n  hint: ask\nmcp: error[usage]: also no\n  hint: ask\n"
+    )
 
 
 @pytest.mark.parametrize(
