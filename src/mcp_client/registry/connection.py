@@ -17,6 +17,7 @@ from mcp_client.registry.urls import Location, parse_location, shown
 _MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HIDDEN = b"***"
+_LOCATION = "mcp_client.location"
 
 
 class Connection:
@@ -122,7 +123,7 @@ class Connection:
             try:
                 self._clients[direct] = httpx.Client(
                     timeout=self._timeout,
-                    follow_redirects=False,
+                    event_hooks={"response": [_take_location]},
                     # Artifacts are hashed as they are sent, and a compressed answer could be a bomb.
                     headers={"User-Agent": f"mcp-client/{__version__}", "Accept-Encoding": "identity"},
                     # Cookies are credentials too, and know nothing of ports.
@@ -146,7 +147,7 @@ class Connection:
         return self._clients[direct]
 
     def _target(self, response: httpx.Response, location: Location) -> Location:
-        given = response.headers.get("Location", "")
+        given = response.extensions[_LOCATION]
         if not given:
             raise protocol(location.url, f"a redirect (status {response.status_code}) to nowhere")
         try:
@@ -166,6 +167,11 @@ def reason_of(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.UnsupportedProtocol):
         return "a proxy with an unknown scheme"
     return printable(str(error), 120) or type(error).__name__
+
+
+def _take_location(response: httpx.Response) -> None:
+    """Keep httpx from parsing where a redirect leads: it does even when it is not to follow."""
+    response.extensions[_LOCATION] = response.headers.pop("Location", "")
 
 
 def _close_all(clients: dict[bool, httpx.Client]) -> None:
