@@ -2,7 +2,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -165,6 +164,27 @@ def test_a_place_with_odd_characters(tmp_path):
     assert content(path) == [("a", "post")]
 
 
+def together(code, path, count):
+    """Run ``code`` in that many processes, which begin at once."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, path, str(n)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(count)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0] * count
+
+
 MANY = """
 import sys
 from mcp_client.cache.database import Database
@@ -186,19 +206,24 @@ def test_many_readers_and_writers_lose_nothing(path, state):
         os.makedirs(os.path.dirname(path))
         with open(path, "wb") as file:
             file.write(os.urandom(20_000))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", MANY, path, str(n)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(6)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    with ThreadPoolExecutor(len(processes)) as pool:
-        list(pool.map(lambda process: process.communicate("go\n"), processes))
-    assert [process.returncode for process in processes] == [0] * len(processes)
+    together(MANY, path, 6)
     assert len(content(path)) == 6 * 40
     assert len(damaged(path)) == (state == "damaged")
+
+
+CREATE = """
+import sys
+from mcp_client.cache.database import Database
+
+databases = [Database(f"{sys.argv[1]}/{n}/metadata.db") for n in range(30)]
+print("ready", flush=True)
+sys.stdin.readline()
+for database in databases:
+    database.write("insert or replace into dialect values (?, ?)", [(sys.argv[2], "post")])
+"""
+
+
+def test_processes_that_make_a_database_together_wait_for_each_other(tmp_path):
+    """SQLite itself says "database is locked" once in a few hundred times."""
+    together(CREATE, str(tmp_path), 8)
+    assert all(len(content(str(tmp_path / str(n) / "metadata.db"))) == 8 for n in range(30))
