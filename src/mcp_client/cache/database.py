@@ -8,6 +8,7 @@ import fcntl
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -105,6 +106,7 @@ class Database:
                 quoted = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
                 connection = sqlite3.connect(f"file:{quoted}?immutable=1", uri=True, isolation_level=None)
             self._connection = connection
+            weakref.finalize(self, connection.close)
         return self._connection
 
     def _set_aside(self) -> None:
