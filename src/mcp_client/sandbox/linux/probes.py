@@ -15,8 +15,6 @@ from mcp_client.sandbox.linux.filters import load_filters
 from mcp_client.sandbox.linux.refusals import explain
 from mcp_client.sandbox.probes import Probe, attempt
 
-_UNIFIED = "/sys/fs/cgroup"
-
 
 def probe_linux(filter_folder: str) -> list[Probe]:
     """Every control by itself, the limits, and the whole sandbox up to where a server would start."""
@@ -37,30 +35,12 @@ def probe_linux(filter_folder: str) -> list[Probe]:
 
 
 def _limit_probes() -> list[Probe]:
-    delegated = "cgroup limits are not used yet"
-    mend = None
-    if not _has_cgroup_v2():
-        delegated = "no cgroup v2 controllers here"
-        mend = "boot with systemd.unified_cgroup_hierarchy=1"
+    """What rlimits alone can do for limits on the whole server; cgroups are not used by this release."""
     return [
-        Probe("memory", False, f"degraded: RLIMIT_DATA, per process ({delegated})", mend, required=False),
-        Probe(
-            "processes",
-            False,
-            f"degraded: RLIMIT_NPROC, threads count too ({delegated})",
-            mend,
-            required=False,
-        ),
-        Probe("cpu", False, f"unavailable: {delegated}", mend, required=False),
+        Probe("memory", False, "degraded: RLIMIT_DATA, per process", None, required=False),
+        Probe("processes", False, "degraded: RLIMIT_NPROC, threads count too", None, required=False),
+        Probe("cpu", False, "unavailable: needs a cgroup", None, required=False),
     ]
-
-
-def _has_cgroup_v2() -> bool:
-    try:
-        with open(f"{_UNIFIED}/cgroup.controllers", encoding="ascii") as file:
-            return "memory" in file.read().split()
-    except OSError:
-        return False
 
 
 def _whole(filter_folder: str) -> Probe:
