@@ -2,16 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING
 
 from mcp_client.app import App
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
+from mcp_client.manifest.model import Manifest, from_form, is_current, to_form
 from mcp_client.reference import PackageReference
 from mcp_client.resolution import Resolution
 
-if TYPE_CHECKING:
-    from mcp_client.manifest.model import Manifest
+_NO_REFUSAL = frozenset(
+    {
+        "cache-damaged",
+        "cache-unwritable",
+        "disk-full",
+        "download-truncated",
+        "forbidden",
+        "rate-limited",
+        "registry-unavailable",
+        "unauthorized",
+    }
+)
 
 
 def acquire(
@@ -20,7 +30,7 @@ def acquire(
     *,
     refresh: bool = False,
     offline: bool = False,
-    accept: Callable[["Manifest", str | None], object] | None = None,
+    accept: Callable[[Manifest, str | None], object] | None = None,
     meanwhile: AbstractContextManager[None] | None = None,
 ) -> CachedPackage:
     """The package, ready to run.
@@ -31,7 +41,7 @@ def acquire(
     whatever was wrong; nothing of a package that was refused stays in the cache.
     """
     if not refresh:
-        package = app.cache.find(reference, app.registry_url)
+        package = _cached(app, reference)
         if package is not None:
             _check_status(package.resolution)
             return package
@@ -47,11 +57,9 @@ def acquire(
 
 def describe(
     app: App, reference: PackageReference, *, offline: bool = False
-) -> "tuple[Resolution, Manifest, bool]":
+) -> tuple[Resolution, Manifest, bool]:
     """Resolution and manifest without the bundle, and whether the package is in the cache."""
-    from mcp_client.manifest.model import from_form
-
-    package = app.cache.find(reference, app.registry_url)
+    package = _cached(app, reference)
     if package is not None:
         return package.resolution, from_form(package.manifest_form), True
     if offline:
@@ -61,8 +69,18 @@ def describe(
         return resolution, _manifest(app, resolution), False
 
 
+def _cached(app: App, reference: PackageReference) -> CachedPackage | None:
+    """The package as it is in the cache; a form that another release made is made anew."""
+    package = app.cache.find(reference, app.registry_url)
+    if package is None or is_current(package.manifest_form):
+        return package
+    form = to_form(_manifest(app, package.resolution))
+    app.cache.record(package.resolution, form)
+    return package._replace(manifest_form=form)
+
+
 def _fetch(
-    app: App, reference: PackageReference, accept: Callable[["Manifest", str | None], object] | None
+    app: App, reference: PackageReference, accept: Callable[[Manifest, str | None], object] | None
 ) -> CachedPackage:
     resolution = app.registry.resolve(reference)
     _check_status(resolution)
@@ -76,41 +94,46 @@ def _fetch(
         tree = app.cache.unpack(bundle.digest)
         if accept is not None:
             accept(manifest, tree)
-    form = _to_form(manifest)
+    form = to_form(manifest)
     app.cache.record(resolution, form)
     app.cache.evict(keep={resolution.manifest.digest, bundle.digest})
     return CachedPackage(resolution, form, tree)
 
 
-def _manifest(app: App, resolution: Resolution) -> "Manifest":
+def _manifest(app: App, resolution: Resolution) -> Manifest:
     from mcp_client.manifest.parse import parse_manifest
 
     limit = app.settings.registry.max_manifest
     descriptor = resolution.manifest
     path = app.cache.add("manifest", descriptor, lambda: app.registry.fetch(descriptor, limit), limit)
-    with open(path, "rb") as file:
-        manifest = parse_manifest(file.read())
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise MCPError(
+            "cache-damaged", f"cannot read {path}: {error.strerror}", hint="run the same command again"
+        ) from error
+    manifest = parse_manifest(data)
     _check_identity(resolution, manifest)
     return manifest
 
 
 @contextmanager
 def _nothing_refused_stays(app: App, resolution: Resolution) -> Iterator[None]:
-    """After a failure, remove what was stored for this resolution and belongs to no other."""
+    """When a package is refused, remove what was stored for it and belongs to no other.
+
+    A failure that says nothing about the package leaves it alone: another process may be about to succeed.
+    """
     try:
         yield
-    except MCPError:
+    except MCPError as error:
+        if error.code in _NO_REFUSAL:
+            raise
         digests = {resolution.manifest.digest, resolution.bundle.digest}
         with suppress(MCPError):
             orphans = {e.digest for e in app.cache.entries() if e.digest in digests and not e.references}
             app.cache.remove(orphans)
         raise
-
-
-def _to_form(manifest: "Manifest") -> dict[str, object]:
-    from mcp_client.manifest.model import to_form
-
-    return to_form(manifest)
 
 
 def _check_status(resolution: Resolution) -> None:
@@ -140,7 +163,7 @@ def _check_unmoved(app: App, resolution: Resolution) -> None:
             )
 
 
-def _check_identity(resolution: Resolution, manifest: "Manifest") -> None:
+def _check_identity(resolution: Resolution, manifest: Manifest) -> None:
     reference = resolution.reference
     versions = [reference.selector] if reference.kind == "version" else []
     if manifest.name != reference.package or (versions and manifest.version != reference.selector):

@@ -12,6 +12,10 @@ Access = Literal["ro", "rw"]
 Transport = Literal["stdio", "http"]
 
 
+# Raised whenever a manifest becomes another form than before; forms in caches are then made anew.
+FORM_VERSION = 1
+
+
 class ConfigOption(NamedTuple):
     """A value the user gives with ``--set``. Only ``string``, ``number`` and ``boolean`` have a default."""
 
@@ -73,7 +77,7 @@ class Manifest(NamedTuple):
 
 def to_form(manifest: Manifest) -> dict[str, Any]:
     """Plain JSON values that :func:`from_form` reads back to an equal manifest."""
-    form = manifest._asdict()
+    form = {"form": FORM_VERSION, **manifest._asdict()}
     form["entrypoints"] = {key: value._asdict() for key, value in manifest.entrypoints.items()}
     form["resources"] = manifest.resources._asdict()
     form["config"] = {key: value._asdict() for key, value in manifest.config.items()}
@@ -81,12 +85,14 @@ def to_form(manifest: Manifest) -> dict[str, Any]:
     return form
 
 
-def from_form(form: Mapping[str, Any]) -> Manifest:
-    """The manifest of a form that :func:`to_form` made; raises ``KeyError`` or ``TypeError`` for another.
+def is_current(form: Mapping[str, Any]) -> bool:
+    """Whether this release made the form, or one that makes the same."""
+    return form.get("form") == FORM_VERSION
 
-    Nothing is checked again: a form comes from our own cache only.
-    """
-    fields = dict(form)
+
+def from_form(form: Mapping[str, Any]) -> Manifest:
+    """The manifest of a current form. Nothing is checked again: a form comes from our own cache only."""
+    fields = {key: value for key, value in form.items() if key != "form"}
     fields["entrypoints"] = {
         key: Entrypoint(value["command"], tuple(value["args"]), value["env"])
         for key, value in form["entrypoints"].items()
