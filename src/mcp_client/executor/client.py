@@ -10,7 +10,10 @@ import termios
 from types import TracebackType
 
 # Only Linux tells that the peer of a socket will send no more; elsewhere both directions must be closed.
-PEER_CLOSED = select.POLLRDHUP if sys.platform == "linux" else select.POLLHUP
+if sys.platform == "linux":
+    PEER_CLOSED = select.POLLRDHUP
+else:
+    PEER_CLOSED = select.POLLHUP
 HUNG_UP = select.POLLHUP | select.POLLERR | PEER_CLOSED
 
 
