@@ -9,6 +9,7 @@ from mcp_client import platforms
 from mcp_client.acquire import acquire
 from mcp_client.app import App
 from mcp_client.audit import events
+from mcp_client.audit.redact import redact_args
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
 from mcp_client.executor.client import ClientWatch
@@ -64,7 +65,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     run_id = events.new_run_id()
     try:
         plan = plan_run(app, request, meanwhile=ClientWatch())
-        _warn(app, plan)
+        _announce(app, plan)
         hold = app.cache.hold(plan.package.tree)
         process = app.backend.launch(plan.spec)
         inbox = SignalInbox()
@@ -75,6 +76,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
             process.kill()
             raise
         process.release()
+        app.log.info("the server runs", run=run_id, pid=process.pid)
     except MCPError as error:
         _record_failure(app, run_id, request.reference, error)
         raise
@@ -183,9 +185,15 @@ def _data_folder(home: str, manifest: Manifest) -> str:
     return path
 
 
-def _warn(app: App, plan: RunPlan) -> None:
-    if plan.package.resolution.status == "deprecated":
-        app.log.warning(f"{plan.package.resolution.reference} is deprecated")
+def _announce(app: App, plan: RunPlan) -> None:
+    """Say what is about to happen (with ``-v``), and warn of what will not be as somebody may expect."""
+    resolution = plan.package.resolution
+    app.log.info(f"{resolution.reference} is here and verified", bundle=resolution.bundle.digest)
+    app.log.info("the server is about to execute", argv=" ".join(redact_args(plan.spec.argv)))
+    weak = [f"{control.name} is {control.state}" for control in plan.controls if control.state != "enforced"]
+    app.log.info(f"{len(plan.controls) - len(weak)} controls hold", weaker=", ".join(weak) or "none")
+    if resolution.status == "deprecated":
+        app.log.warning(f"{resolution.reference} is deprecated")
     if plan.policy.closed_hosts:
         hosts = printable(", ".join(plan.policy.closed_hosts))
         app.log.warning(f"the server asks for network access, which is closed for now: {hosts}")
