@@ -205,7 +205,7 @@ def _promised(response: httpx.Response, url: str, offset: int, size: int | None)
     """The whole artifact's bytes, when the end of the connection alone does not tell that it is there."""
     if response.status_code == _PARTIAL:
         match = _RANGE.match(response.headers.get("Content-Range", ""))
-        if match is None or not offset or int(match[1]) != offset:
+        if match is None or int(match[1]) != offset:
             raise protocol(url, "the registry answers with another range than the one asked for")
         return size if match[2] == "*" else int(match[2])
     framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers

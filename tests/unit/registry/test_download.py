@@ -145,7 +145,7 @@ def test_another_range_than_asked_for(server, open_at, kit, lie):
 
 
 def test_a_range_nobody_asked_for(server, open_at, kit):
-    server.routes["/artifact"] = kit.send(206, DATA[:10], {"Content-Range": "bytes 0-9/10240"})
+    server.routes["/artifact"] = kit.send(206, DATA[10:], {"Content-Range": "bytes 10-10239/10240"})
     refused(open_at(server.url), kit.descriptor(DATA), "registry-protocol")
 
 
