@@ -165,8 +165,8 @@ def _check_unmoved(app: App, resolution: Resolution) -> None:
 
 def _check_identity(resolution: Resolution, manifest: Manifest) -> None:
     reference = resolution.reference
-    versions = [reference.selector] if reference.kind == "version" else []
-    if manifest.name != reference.package or (versions and manifest.version != reference.selector):
+    version = reference.selector if reference.kind == "version" else resolution.version
+    if manifest.name != reference.package or version not in {None, manifest.version}:
         raise MCPError(
             "manifest-mismatch",
             f"asked for {reference}, and the manifest is of "
