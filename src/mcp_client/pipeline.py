@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from typing import NamedTuple
 
 from mcp_client import platforms
@@ -24,6 +25,7 @@ from mcp_client.policy.environment import parse_grant, read_env_file
 from mcp_client.policy.folders import grant_folder, parse_mount
 from mcp_client.policy.model import Folder, Policy
 from mcp_client.reference import PackageReference
+from mcp_client.resolution import Resolution
 from mcp_client.runtimes.command import check_file, resolve_command
 from mcp_client.runtimes.find import Host
 from mcp_client.sandbox.spec import Control, SandboxSpec
@@ -47,7 +49,11 @@ class RunRequest(NamedTuple):
 
 
 class RunPlan(NamedTuple):
-    """Everything that is decided before a process exists."""
+    """Everything that is decided before a process exists.
+
+    ``entrypoint`` is as declared, with variables in place: what ``--set`` gave may be a secret, and goes
+    into no record.
+    """
 
     package: CachedPackage
     manifest: Manifest
@@ -84,7 +90,12 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     app.close()
     executor = app.settings.executor
     supervisor = Supervisor(process, inbox, timeout=executor.default_timeout, grace=executor.grace)
-    outcome = supervisor.run()
+    try:
+        outcome = supervisor.run()
+    except BaseException as error:
+        process.kill()
+        _record_failure(app, run_id, request.reference, _unexpected(error))
+        raise
     _record_end(app, run_id, outcome)
     os.close(hold)
     return outcome
@@ -106,20 +117,22 @@ def plan_run(
     manifest = from_form(package.manifest_form)
     entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)
-    folders = _granted_folders(manifest, options, request.mounts, settings.home)
+    private = (settings.home, settings.cache.dir, settings.audit.file)
+    folders = _granted_folders(manifest, options, request.mounts, private)
     grants = Grants(_granted_environment(request), folders)
     policy = decide(
         manifest, grants, operator=settings.policy, caps=settings.executor, host_environment=os.environ
     )
-    data = _data_folder(settings.home, manifest) if manifest.data_folder else None
+    data = _data_folder(settings.home, package.resolution) if manifest.data_folder else None
     places = {"bundle": backend.bundle_path, "data": backend.data_path}
     values = {**places, **{f"config.{name}": value for name, value in options.items()}}
-    entrypoint = expand(entrypoint, values)
-    entrypoint = entrypoint._replace(args=(*entrypoint.args, *request.arguments))
-    policy = policy._replace(environment={**entrypoint.env, **policy.environment})
-    host = Host(settings.runtimes, os.environ, os.path.join(settings.cache.dir, "runtimes.memo"))
+    declared = entrypoint._replace(args=(*entrypoint.args, *request.arguments))
+    expanded = expand(entrypoint, values)
+    expanded = expanded._replace(args=(*expanded.args, *request.arguments))
+    policy = policy._replace(environment={**expanded.env, **policy.environment})
+    host = Host(settings.runtimes, os.environ, os.path.join(settings.cache.dir, "runtimes.memo"), private)
     command = resolve_command(
-        entrypoint,
+        expanded,
         manifest.required_commands,
         manifest.runtime,
         tree=package.tree,
@@ -127,7 +140,7 @@ def plan_run(
         host=host,
     )
     spec = backend.plan(command, policy, tree=package.tree, data=data)
-    return RunPlan(package, manifest, entrypoint, policy, spec, backend.controls(spec))
+    return RunPlan(package, manifest, declared, policy, spec, backend.controls(spec))
 
 
 def _runnable_entrypoint(manifest: Manifest, tree: str | None = None) -> Entrypoint:
@@ -159,21 +172,23 @@ def _granted_folders(
     manifest: Manifest,
     options: Mapping[str, str | tuple[str, ...]],
     mounts: Sequence[str],
-    home: str,
+    private: tuple[str, ...],
 ) -> tuple[Folder, ...]:
     """``--mount``, and every configuration value that is a path: it appears where it is on the host."""
-    folders = [parse_mount(text, home) for text in mounts]
+    folders = [parse_mount(text, private) for text in mounts]
     for name, value in options.items():
         option = manifest.config[name]
         if option.type in {"file", "directory"}:
             paths = (value,) if isinstance(value, str) else value
             writable = option.access == "rw"
-            folders += [grant_folder(path, path, writable=writable, home=home) for path in paths]
+            folders += [grant_folder(path, path, writable=writable, private=private) for path in paths]
     return tuple(folders)
 
 
-def _data_folder(home: str, manifest: Manifest) -> str:
-    path = os.path.join(home, "data", *manifest.name.split("/"))
+def _data_folder(home: str, resolution: Resolution) -> str:
+    """The package's persistent folder; a namesake of another registry has another one."""
+    registry = sha256(resolution.registry.encode()).hexdigest()[:16]
+    path = os.path.join(home, "data", registry, resolution.reference.org, resolution.reference.name)
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
@@ -189,7 +204,10 @@ def _announce(app: App, plan: RunPlan) -> None:
     """Say what is about to happen (with ``-v``), and warn of what will not be as somebody may expect."""
     resolution = plan.package.resolution
     app.log.info(f"{resolution.reference} is here and verified", bundle=resolution.bundle.digest)
-    app.log.info("the server is about to execute", argv=" ".join(redact_args(plan.spec.argv)))
+    app.log.info(
+        "the server is about to execute",
+        entrypoint=" ".join(redact_args([plan.entrypoint.command, *plan.entrypoint.args])),
+    )
     weak = [f"{control.name} is {control.state}" for control in plan.controls if control.state != "enforced"]
     app.log.info(f"{len(plan.controls) - len(weak)} controls hold", weaker=", ".join(weak) or "none")
     if resolution.status == "deprecated":
@@ -218,6 +236,10 @@ def _start_record(run_id: str, plan: RunPlan) -> events.Record:
         environment=tuple(plan.spec.environment),
         degraded=any(control.state != "enforced" for control in plan.controls),
     )
+
+
+def _unexpected(error: BaseException) -> MCPError:
+    return MCPError("internal-error", f"{type(error).__name__}: {error}", hint="this is a defect; report it")
 
 
 def _record_failure(app: App, run_id: str, reference: PackageReference, error: MCPError) -> None:

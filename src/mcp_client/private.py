@@ -1,4 +1,6 @@
-"""Small files that remember something for the next run, and are believed only when nobody else wrote them.
+"""What is this program's own: small files that remember something, and places that no server may see.
+
+A file that remembers something for the next run is believed only when nobody else can have written it.
 
 Under sudo the home folder may belong to another user, who must not be able to talk root into anything by
 way of what is remembered there.
@@ -6,6 +8,7 @@ way of what is remembered there.
 
 import os
 import stat
+from collections.abc import Iterable
 
 _OTHERS_WRITE = 0o022
 
@@ -52,3 +55,23 @@ def _discard(path: str) -> None:
         os.unlink(path)
     except OSError:
         return
+
+
+def private_place(path: str, places: Iterable[str]) -> str | None:
+    """The first of ``places``, this program's own files, that ``path`` would show; None when it shows none.
+
+    It does when it holds one or lies in one, by its real path or as the same folder mounted elsewhere.
+    """
+    real = os.path.realpath(path)
+    for place in places:
+        own = os.path.realpath(place)
+        if os.path.commonpath([real, own]) in {real, own} or _same(real, own):
+            return own
+    return None
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False

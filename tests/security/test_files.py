@@ -5,6 +5,8 @@ import os
 import pytest
 from arena.sandbox import SMALL, attempt_inside, attempt_outside
 
+from mcp_client.errors import MCPError
+from mcp_client.policy.folders import grant_folder
 from mcp_client.policy.model import Folder
 
 
@@ -107,7 +109,7 @@ def test_no_setuid_file_can_be_left_behind(bits: int, granted: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["/tmp", "/home/mcp", "/dev/shm"])
-def test_scratch_space_holds_no_programs(place: str) -> None:
+def test_scratch_space_holds_no_programs(place: str, tmp_path: os.PathLike[str]) -> None:
     body = """
         import shutil
         program = target + '/program'
@@ -120,7 +122,7 @@ def test_scratch_space_holds_no_programs(place: str) -> None:
     """
     assert attempt_inside(body, place).refused == "EACCES"
     echo = body.replace("/bin/true", "/bin/echo").replace("'program', json", "'echo', json")
-    assert attempt_outside(echo, "/tmp").got == "executed"
+    assert attempt_outside(echo, str(tmp_path)).got == "executed"
 
 
 def test_scratch_space_is_bounded_in_bytes() -> None:
@@ -186,3 +188,15 @@ def test_a_file_behind_standard_error_cannot_be_opened_again(tmp_path: os.PathLi
         assert file.read() == "what other servers said\n"
     again = "os.ftruncate(os.open(target, os.O_RDWR), 0); return True"
     assert attempt_outside(again, path).got is True
+
+
+def test_a_folder_that_is_exchanged_after_the_check_is_not_shown(tmp_path: os.PathLike[str]) -> None:
+    home = os.path.join(tmp_path, "home")
+    wanted, private = os.path.join(tmp_path, "wanted"), os.path.join(home, "private")
+    for folder in (home, wanted, private):
+        os.mkdir(folder)
+    grant = grant_folder(wanted, "/mnt/x", writable=True, private=[private])
+    os.rename(wanted, f"{wanted}-2")
+    os.symlink(private, wanted)
+    with pytest.raises(MCPError, match="exchanged"):
+        attempt_inside("return os.listdir('/mnt/x')", folders=[grant])

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from arena.sandbox import attempt_inside, attempt_outside
 
+from mcp_client.errors import MCPError
+
 
 @pytest.fixture
 def listener() -> Iterator[int]:
@@ -126,3 +128,32 @@ def test_shared_memory_of_the_host_is_not_there() -> None:
         assert attempt_inside(body, number).refused == "ENOSYS"
     finally:
         attempt_outside("return libc.shmctl(target, 0, None)", made)
+
+
+def test_a_network_socket_is_no_standard_input() -> None:
+    """inetd and its like: the socket lives in the host's network namespace, wherever the server is."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        saved = os.dup(0)
+        try:
+            os.dup2(client.fileno(), 0)
+            with pytest.raises(MCPError, match="network socket"):
+                attempt_inside("return 1")
+        finally:
+            os.dup2(saved, 0)
+            os.close(saved)
+            client.close()
+
+
+def test_a_unix_socket_is_a_fine_standard_input() -> None:
+    """Node's child_process gives one."""
+    ours, theirs = socket.socketpair()
+    saved = os.dup(0)
+    try:
+        os.dup2(theirs.fileno(), 0)
+        assert attempt_inside("return 1").got == 1
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        ours.close()
+        theirs.close()

@@ -26,6 +26,20 @@ def can_hang_up(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
 
 
+def watch_parent() -> int | None:
+    """A descriptor that becomes readable when the process that started us ends; None where there is none.
+
+    A server can open its own standard input for writing, through /proc/self/fd, and then its pipe never
+    hangs up; whoever started us ends all the same.
+    """
+    if sys.platform != "linux" or os.isatty(0):
+        return None
+    try:
+        return os.pidfd_open(os.getppid())
+    except OSError:
+        return None
+
+
 def unread_bytes(descriptor: int) -> int:
     """Bytes the client sent that nobody read yet; 0 when the kernel will not say."""
     answer = bytearray(4)

@@ -7,7 +7,7 @@ import time
 from types import FrameType
 from typing import Literal
 
-from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, unread_bytes
+from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, unread_bytes, watch_parent
 from mcp_client.executor.outcome import Outcome
 from mcp_client.sandbox.backend import SandboxedProcess
 
@@ -20,6 +20,8 @@ _PASSED_ON = (
     signal.SIGUSR2,
 )
 _DRAIN_SECONDS = 0.05
+# poll(2) takes its time as a signed int of milliseconds; a longer wait is several.
+_LONGEST_POLL = 2**31 - 1
 _STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
 
 
@@ -74,8 +76,12 @@ class Supervisor:
         poll = select.poll()
         poll.register(self._process.pidfd, select.POLLIN)
         poll.register(self._inbox.descriptor, select.POLLIN)
+        parent = None
         if can_hang_up(_STANDARD_INPUT):
             poll.register(_STANDARD_INPUT, PEER_CLOSED)
+            parent = watch_parent()
+        if parent is not None:
+            poll.register(parent, select.POLLIN)
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
             if self._process.pidfd in ready:
@@ -85,12 +91,17 @@ class Supervisor:
             if ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
                 poll.unregister(_STANDARD_INPUT)
                 self._drained_check_at = time.monotonic()
+            if parent in ready:
+                poll.unregister(parent)
+                self._stop_by(signal.SIGTERM, "the client ended")
             self._keep_time(time.monotonic())
 
     def _milliseconds_to_wait(self) -> float | None:
         times = (self._timeout_at, self._drained_check_at, self._terminate_at, self._kill_at)
         due = [at for at in times if at is not None]
-        return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
+        if not due:
+            return None
+        return min(max(0.0, min(due) - time.monotonic()) * 1000 + 1, _LONGEST_POLL)
 
     def _pass_on(self) -> None:
         for number in self._inbox.read():

@@ -1,12 +1,12 @@
 """The decision: what the manifest asks for, within what the operator allows, plus the user's grants."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mcp_client.config.settings import ExecutorSettings, PolicySettings
 from mcp_client.manifest.model import Manifest, Resources
 from mcp_client.policy.environment import refuse_denied, select_environment
-from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits, Policy
+from mcp_client.policy.model import DEFAULT_LIMITS, HIGHEST_LIMITS, Folder, Limits, Policy
 
 _MIB = 1 << 20
 
@@ -45,15 +45,16 @@ def decide(
 
 
 def _limits(asked: Resources, caps: ExecutorSettings) -> Limits:
-    memory = asked.memory_mb * _MIB if asked.memory_mb is not None else None
-    return Limits(
-        memory=_least(memory, DEFAULT_LIMITS.memory, caps.max_memory),
-        cpu=_least(asked.cpu_millicores, DEFAULT_LIMITS.cpu, caps.max_cpu),
-        processes=_least(asked.max_processes, DEFAULT_LIMITS.processes, caps.max_processes),
-        files=_least(asked.max_fds, DEFAULT_LIMITS.files, caps.max_fds),
+    wanted = Limits(
+        memory=DEFAULT_LIMITS.memory if asked.memory_mb is None else asked.memory_mb * _MIB,
+        cpu=DEFAULT_LIMITS.cpu if asked.cpu_millicores is None else asked.cpu_millicores,
+        processes=DEFAULT_LIMITS.processes if asked.max_processes is None else asked.max_processes,
+        files=DEFAULT_LIMITS.files if asked.max_fds is None else asked.max_fds,
     )
-
-
-def _least(asked: int | None, default: int, cap: int | None) -> int:
-    wanted: Iterable[int] = (asked if asked is not None else default, *(() if cap is None else (cap,)))
-    return min(wanted)
+    allowed = (caps.max_memory, caps.max_cpu, caps.max_processes, caps.max_fds)
+    return Limits(
+        *(
+            min(want, highest if cap is None else cap)
+            for want, cap, highest in zip(wanted, allowed, HIGHEST_LIMITS, strict=True)
+        )
+    )

@@ -16,13 +16,20 @@ class Limits(NamedTuple):
 # For a manifest that is silent: room for Node, which needs 11 threads and more than 128 descriptors.
 DEFAULT_LIMITS = Limits(memory=512 << 20, cpu=1000, processes=64, files=256)
 
+# What a manifest may ask for where the operator set no cap of his own: it is a stranger's text.
+HIGHEST_LIMITS = Limits(memory=4 << 30, cpu=1_000_000, processes=512, files=4096)
+
 
 class Folder(NamedTuple):
-    """A file or folder of the host that the server may see, at the path ``inside``."""
+    """A file or folder of the host that the server may see, at the path ``inside``.
+
+    ``identity`` is (st_dev, st_ino) of what was checked: a path can be exchanged between check and use.
+    """
 
     host: str
     inside: str
     writable: bool
+    identity: tuple[int, int] | None = None
 
 
 class Policy(NamedTuple):

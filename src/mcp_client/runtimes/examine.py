@@ -36,15 +36,18 @@ def _examine_python(path: str, environ: Mapping[str, str]) -> dict[str, Any] | N
     # A virtual environment is recognised by the path it is started with; anything else is its real path.
     in_venv = prefixes[0] != prefixes[2]
     executable = path if in_venv else _outside_usr(path)
-    real_folder = os.path.dirname(os.path.dirname(os.path.realpath(path)))
-    paths = _reduce([*prefixes, real_folder])
+    # Only what the interpreter says of itself, and itself: a wrapper's neighbours are none of its business.
+    paths = _reduce([*prefixes, os.path.realpath(path)])
     if any(_too_broad(place, environ) for place in paths):
         return None
     return {"executable": executable, "version": version, "paths": paths}
 
 
 def _examine_other(path: str, name: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    found = _VERSION.search(_ask([path, "--version"], environ)) if name in _ASKED else None
+    if name not in _ASKED:
+        # Chosen by the manifest: the program itself, and nothing that happens to lie beside it.
+        return {"executable": _outside_usr(path), "version": [], "paths": _reduce([os.path.realpath(path)])}
+    found = _VERSION.search(_ask([path, "--version"], environ))
     version = [int(number) for number in found.groups() if number] if found else []
     real = os.path.realpath(path)
     prefix = os.path.dirname(os.path.dirname(real))

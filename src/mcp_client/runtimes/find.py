@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from mcp_client.errors import EXIT_NOT_FOUND, MCPError, printable
 from mcp_client.manifest.constraint import matches
-from mcp_client.private import read_private, write_private
+from mcp_client.private import private_place, read_private, write_private
 from mcp_client.runtimes.places import candidates, is_runtime
 
 _LARGEST_MEMO = 1 << 20
@@ -22,11 +22,15 @@ class Runtime(NamedTuple):
 
 
 class Host(NamedTuple):
-    """What the search may look at: configured paths by name, the environment, and a file for its memory."""
+    """What the search may look at: configured paths by name, the environment, and a file for its memory.
+
+    A runtime that could only be shown together with one of the ``private`` places is passed over.
+    """
 
     configured: Mapping[str, str]
     environ: Mapping[str, str]
     memo: str
+    private: tuple[str, ...] = ()
 
 
 def find_runtime(name: str, constraint: str | None, host: Host) -> Runtime:
@@ -80,7 +84,7 @@ def _examine(path: str, name: str, host: Host) -> Runtime | None:
         answer = examine(path, name, host.environ)
         memory[path] = {"identity": identity, "answer": answer}
         write_private(host.memo, json.dumps(memory).encode())
-    if answer is None:
+    if answer is None or any(private_place(place, host.private) for place in answer["paths"]):
         return None
     return Runtime(answer["executable"], tuple(answer["version"]), tuple(answer["paths"]))
 

@@ -11,7 +11,8 @@ State = Literal["enforced", "degraded", "unavailable"]
 class Bind(NamedTuple):
     """Show ``source`` of the host at ``target``, with everything mounted below it, never setuid.
 
-    ``granted`` marks what a user gave to the server, to be used with its owner's rights.
+    ``granted`` marks what a user gave to the server, to be used with its owner's rights; ``identity`` is
+    (st_dev, st_ino) of what was checked, where that matters.
     """
 
     source: str
@@ -20,6 +21,7 @@ class Bind(NamedTuple):
     executable: bool = True
     device: bool = False
     granted: bool = False
+    identity: tuple[int, int] | None = None
 
     def describe(self) -> str:
         """One line of the printed plan."""

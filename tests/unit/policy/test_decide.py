@@ -6,7 +6,7 @@ from mcp_client.config.settings import ExecutorSettings, PolicySettings
 from mcp_client.errors import MCPError
 from mcp_client.manifest.model import Manifest, Resources
 from mcp_client.policy.decide import Grants, decide
-from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Policy
+from mcp_client.policy.model import DEFAULT_LIMITS, HIGHEST_LIMITS, Folder, Policy
 
 MANIFEST = Manifest("acme/tool", "1.0.0", "", "", "", {}, "stdio")
 HOST = {"API_KEY": "k", "TOKEN": "t"}
@@ -31,6 +31,14 @@ def test_the_operator_caps_limits_and_never_raises_them() -> None:
     )
     limits = _decide(asked, caps=ExecutorSettings(max_memory=1 << 30, max_cpu=500, max_fds=1000)).limits
     assert (limits.memory, limits.cpu, limits.processes, limits.files) == (1 << 30, 100, 5, 1000)
+
+
+def test_a_manifest_cannot_ask_for_more_than_there_is_unless_the_operator_says_so() -> None:
+    greedy = MANIFEST._replace(
+        resources=Resources(memory_mb=10**8, cpu_millicores=10**9, max_processes=4_194_304, max_fds=1 << 20)
+    )
+    assert _decide(greedy).limits == HIGHEST_LIMITS
+    assert _decide(greedy, caps=ExecutorSettings(max_memory=16 << 30)).limits.memory == 16 << 30
 
 
 def test_children_need_both_the_manifest_and_the_operator() -> None:

@@ -1,12 +1,15 @@
 """The Linux sandbox as the pipeline sees it: plan, controls, launch."""
 
 import os
+import stat
 
+from mcp_client.errors import MCPError
 from mcp_client.policy.model import Policy
 from mcp_client.runtimes.command import Command
-from mcp_client.sandbox.linux import landlock, layout
+from mcp_client.sandbox.linux import landlock, layout, libc
 from mcp_client.sandbox.linux.filters import load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
+from mcp_client.sandbox.linux.syscalls import AF_UNIX
 from mcp_client.sandbox.spec import Control, SandboxSpec
 
 _PATH = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -78,6 +81,7 @@ class LinuxBackend:
     def launch(self, spec: SandboxSpec) -> LinuxProcess:
         """Fork and start building; the server waits behind its gate until release()."""
         _occupy_standard_descriptors()
+        _refuse_network_sockets()
         filters = load_filters(self._filter_folder, subprocess=spec.subprocess)
         return LinuxProcess(spec, filters)
 
@@ -87,6 +91,17 @@ def _landlock_control() -> Control:
     if not version:
         return Control("landlock", "unavailable", "this kernel has none; the mounts hold without it")
     return Control("landlock", "enforced", f"nothing outside the root, interface {version}")
+
+
+def _refuse_network_sockets() -> None:
+    """A socket keeps the network namespace it was made in; connected anew, it would lead out of ours."""
+    for descriptor in range(3):
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and libc.socket_family(descriptor) != AF_UNIX:
+            raise MCPError(
+                "sandbox-unavailable",
+                f"descriptor {descriptor} is a network socket, which a server could use to leave its sandbox",
+                hint="put a pipe in between, for example: cat | mcp run ... | cat",
+            )
 
 
 def _occupy_standard_descriptors() -> None:

@@ -43,12 +43,15 @@ def clone_as_owner(source: str) -> int | None:
 def _owner_namespace(uid: int, gid: int) -> int:
     """A user namespace, as a descriptor, whose only line maps ``uid`` to the unprivileged id."""
     read, write = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         try:
-            libc.unshare(libc.CLONE_NEWUSER)
-            os.write(write, b".")
-            signal.pause()
+            libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == parent:
+                libc.unshare(libc.CLONE_NEWUSER)
+                os.write(write, b".")
+                signal.pause()
         finally:
             os._exit(1)
     os.close(write)

@@ -69,6 +69,8 @@ def _become_porter(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Chann
         if os.getppid() != supervisor:
             raise ProcessLookupError(errno.ESRCH, "the supervisor is gone")
         os.setsid()
+    with step("offer the server first when memory runs out"):
+        _offer_to_the_oom_killer()
     clones: dict[int, int] = {}
     if os.geteuid() == 0:
         with step("map granted folders"):
@@ -88,10 +90,21 @@ def _become_porter(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Chann
     _become_init(spec, filters, channel, clones)
 
 
+def _offer_to_the_oom_killer() -> None:
+    """Of all the user's programs the server goes first: limits per process do not bound shared memory."""
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
+
+
 def _clone_granted(spec: SandboxSpec) -> dict[int, int]:
-    granted = {i: op.source for i, op in enumerate(spec.mounts) if isinstance(op, Bind) and op.granted}
-    clones = {index: clone_as_owner(source) for index, source in granted.items()}
-    return {index: clone for index, clone in clones.items() if clone is not None}
+    clones = {}
+    for index, operation in enumerate(spec.mounts):
+        if isinstance(operation, Bind) and operation.granted:
+            clone = clone_as_owner(operation.source)
+            if clone is not None:
+                mounts.check_identity(clone, operation)
+                clones[index] = clone
+    return clones
 
 
 def _become_init(

@@ -55,6 +55,7 @@ _DEVICE_LINKS = {
 _PROC_MASKED = (
     "acpi",
     "asound",
+    "cmdline",
     "config.gz",
     "interrupts",
     "kallsyms",
@@ -75,7 +76,9 @@ _PROC_MASKED = (
     "timer_stats",
     "vmallocinfo",
 )
-_PROC_FROZEN = ("bus", "driver", "fs", "irq", "sys", "tty")
+_PROC_FROZEN = ("bus", "driver", "fs", "irq", "pressure", "sys", "tty")
+# Of what the kernel counts per user of the host, a server gets a part; the rest stays the user's.
+_QUOTAS = {"max_inotify_instances": "32", "max_inotify_watches": "16384"}
 # Stores of package managers that keep every library under one immutable root of their own.
 _STORES = ("/nix/store", "/gnu/store")
 _RESERVED = ("/proc", "/dev", "/sys", "/etc", "/run", BUNDLE, DATA)
@@ -108,9 +111,8 @@ def plan_mounts(
     for folder in folders:
         check_target(folder.inside)
         executable = executable_scratch or not folder.writable
-        binds.append(
-            Bind(folder.host, folder.inside, writable=folder.writable, executable=executable, granted=True)
-        )
+        writable, identity = folder.writable, folder.identity
+        binds.append(Bind(folder.host, folder.inside, writable, executable, granted=True, identity=identity))
     # Parents before children, so that none hides another.
     operations.extend(sorted(_unique(binds), key=lambda bind: bind.target.count("/")))
     return tuple(operations)
@@ -175,6 +177,9 @@ def _etc() -> Iterator[MountOperation]:
 def _proc() -> Iterator[MountOperation]:
     yield Proc("/proc")
     yield Sysctl("/proc/sys/user/max_user_namespaces", "0")
+    for name, value in _QUOTAS.items():
+        if os.path.exists(f"/proc/sys/user/{name}"):
+            yield Sysctl(f"/proc/sys/user/{name}", value)
     for name in _PROC_MASKED:
         path = f"/proc/{name}"
         if os.path.isdir(path):

@@ -5,6 +5,7 @@ are then walked component by component without following links, so that nothing 
 granted folder can redirect a mount. New folders are only ever made in file systems of our own.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -26,7 +27,15 @@ def clone_sources(operations: Sequence[MountOperation], clones: dict[int, int]) 
         if isinstance(operation, Bind):
             if index not in clones:
                 clones[index] = libc.clone_tree(operation.source)
+                check_identity(clones[index], operation)
             libc.set_mount_attributes(clones[index], _bind_attributes(operation), recursive=True)
+
+
+def check_identity(mount: int, operation: Bind) -> None:
+    """Raise OSError unless what was cloned is what was checked: a path can be exchanged in between."""
+    found = os.fstat(mount)
+    if operation.identity not in {None, (found.st_dev, found.st_ino)}:
+        raise OSError(errno.ESTALE, "it was exchanged while the sandbox was being built", operation.source)
 
 
 def _bind_attributes(operation: Bind) -> int:

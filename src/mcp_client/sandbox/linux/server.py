@@ -66,13 +66,17 @@ def resource_limits(spec: SandboxSpec) -> Mapping[int, int]:
     """
     tasks = spec.limits.processes + _THREADS if spec.subprocess else _THREADS
     return {
-        resource.RLIMIT_CORE: 0,
+        # Not 0, which a core_pattern with a pipe ignores: 1 makes the kernel skip that too (core(5)).
+        resource.RLIMIT_CORE: min(1, _hard(resource.RLIMIT_CORE)),
         resource.RLIMIT_MEMLOCK: min(64 << 10, _hard(resource.RLIMIT_MEMLOCK)),
         resource.RLIMIT_DATA: min(spec.limits.memory, _hard(resource.RLIMIT_DATA)),
         resource.RLIMIT_NPROC: min(tasks, _hard(resource.RLIMIT_NPROC)),
         resource.RLIMIT_NOFILE: min(spec.limits.files, _hard(resource.RLIMIT_NOFILE)),
         resource.RLIMIT_FSIZE: min(_MAX_FILE, _hard(resource.RLIMIT_FSIZE)),
         resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_SIGPENDING: min(1024, _hard(resource.RLIMIT_SIGPENDING)),
+        resource.RLIMIT_NICE: 0,
+        resource.RLIMIT_RTPRIO: 0,
     }
 
 

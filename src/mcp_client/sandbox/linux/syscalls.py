@@ -3,8 +3,9 @@
 An allowlist: what is not named here does not exist for the server (ENOSYS), so a system call that a future
 kernel adds is closed until somebody looked at it. Left out on purpose: namespaces and mounts, other
 processes' memory (ptrace, process_vm_*, pidfd_getfd, kcmp), kernel programs and events (bpf,
-perf_event_open, userfaultfd, io_uring), keys, modules, clocks, swap, quotas, and file handles.
-clone3 and openat2 take their flags by pointer, where no filter can see them; callers fall back.
+perf_event_open, userfaultfd, io_uring), old asynchronous I/O (one quota for the whole machine), keys,
+modules, clocks, swap, quotas, and file handles. clone3 and openat2 take their flags by pointer, where no
+filter can see them; callers fall back.
 """
 
 from typing import NamedTuple
@@ -48,10 +49,9 @@ TIME_AND_EVENTS = """
 """.split()
 
 COMMUNICATION = """
-    accept accept4 bind connect getpeername getsockname getsockopt io_cancel io_destroy io_getevents
-    io_pgetevents io_setup io_submit ioctl listen mq_getsetattr mq_notify mq_open mq_timedreceive
-    mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd recvfrom recvmmsg recvmsg semctl semget semop
-    semtimedop sendmmsg sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown
+    accept accept4 bind connect getpeername getsockname getsockopt ioctl listen mq_getsetattr mq_notify
+    mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd recvfrom recvmmsg recvmsg semctl semget
+    semop semtimedop sendmmsg sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown
 """.split()
 
 ALLOWED = (*FILES, *MEMORY, *PROCESSES, *TIME_AND_EVENTS, *COMMUNICATION)
