@@ -1,5 +1,6 @@
 """What ``mcp doctor`` looks at beside the sandbox: the machine, the user's files, the registry."""
 
+import errno
 import os
 import platform
 import shutil
@@ -108,12 +109,16 @@ def _space(folder: str) -> Probe:
 def _audit_file(path: str) -> str:
     _writable_folder(os.path.dirname(path))
     if os.path.lexists(path):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
         # Opened to append and closed again: no record is made of a look.
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)))
     return path
 
 
 def _audit_chain(app: App) -> Probe:
+    if os.path.lexists(app.settings.audit.file) and not os.path.isfile(app.settings.audit.file):
+        return Probe("audit chain", False, "no file", "name a file as audit.file", required=False)
     chain = app.audit.verify()
     if not chain.problems:
         return Probe("audit chain", True, f"{chain.records} records, intact", None, required=False)

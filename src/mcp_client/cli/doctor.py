@@ -77,5 +77,7 @@ def _text(heading: str, probes: list[Probe]) -> str:
 def _mark(probe: Probe) -> str:
     if probe.works:
         return click.style("works        ", fg="green")
-    # Red stops every run; yellow is what some runs, or stronger limits, would want.
+    if probe.detail.startswith(("degraded", "unavailable")):
+        return click.style("weaker       ", fg="yellow")
+    # Red stops every run; yellow is what some runs would want.
     return click.style("does not work", fg="red" if probe.required else "yellow")

@@ -8,6 +8,7 @@ import click
 
 from mcp_client import __version__
 from mcp_client.cli import output
+from mcp_client.cli.caller import take_stock_of_the_caller
 from mcp_client.cli.group import Entry, LazyGroup, command_words, completion_variable, program_name
 from mcp_client.config.settings import LOG_LEVELS
 from mcp_client.errors import EXIT_FAILURE, EXIT_REFUSED, EXIT_SIGNAL_BASE, EXIT_USAGE, MCPError, printable
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Nothing but this function knows exit statuses of failures, and for ``mcp run`` nothing is ever written
     to standard output.
     """
+    take_stock_of_the_caller()
     arguments = sys.argv[1:] if argv is None else list(argv)
     name = program_name()
     if os.environ.get(completion_variable(name)):
@@ -155,7 +157,7 @@ def _debugging(ctx: click.Context | None) -> bool:
     app = ctx.obj if ctx else None
     try:
         return isinstance(app, App) and app.settings.log.level == "debug"
-    except MCPError:
+    except Exception:  # noqa: BLE001  asked while another failure is told
         return False
 
 

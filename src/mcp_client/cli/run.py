@@ -71,9 +71,9 @@ def run(
       mcp run acme/files@2.1.0 --mount ./data:/mnt/data:rw -- --verbose /mnt/data
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
-    app = app.with_overrides(
-        {"registry": registry, "timeout": timeout, "log_level": "info" if verbose else None}
-    )
+    app = app.with_overrides({"registry": registry, "timeout": timeout})
+    if verbose and app.settings.log.level != "debug":
+        app = app.with_overrides({"log_level": "info"})
     request = RunRequest(
         reference=reference,
         arguments=arguments,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from mcp_client.config import memo
+from mcp_client.config.home import make_private, refuse_foreign, user_folder
 from mcp_client.config.settings import (
     AuditSettings,
     CacheSettings,
@@ -39,15 +40,19 @@ def load_settings(
     ``policy_file`` is the operator's and only narrows. An empty variable counts as unset. Raises
     ``config-invalid`` naming file, line and key (``usage`` for a flag) and ``config-unreadable``.
     """
-    user = environ.get("HOME") or os.path.expanduser("~")
+    user = "" if environ.get("MCP_HOME") else user_folder(environ)
+    user = environ.get("HOME") or user
     home = _absolute(environ.get("MCP_HOME") or "~/.mcp", user)
     named = overrides.get("config") or environ.get("MCP_CONFIG")
     config_file = _absolute(named, user) if named else os.path.join(home, "config.yaml")
+    refuse_foreign((home, config_file))
+    make_private(home)
     config, policy = _read_files(home, config_file, policy_file, required=bool(named))
     settings = _build(config or {}, environ, home, user)
     settings = _override(settings, overrides, environ)
     if policy is not None:
         settings = _narrow(settings, policy)
+    refuse_foreign((settings.cache.dir,))
     return settings._replace(config_file=config_file if config is not None else None)
 
 
@@ -162,4 +167,11 @@ def _absolute(path: str, user: str) -> str:
     """``path`` with ``~`` expanded, absolute and without a slash at the end."""
     if path == "~" or path.startswith(("~/", "~\\")):
         path = user + path[1:]
-    return os.path.abspath(path)
+    try:
+        return os.path.abspath(path)
+    except OSError as error:
+        raise MCPError(
+            "config-unreadable",
+            f"{printable(path)} is relative, and the current folder is gone",
+            hint="change to a folder that exists, or give an absolute path",
+        ) from error

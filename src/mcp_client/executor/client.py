@@ -7,6 +7,7 @@ import stat
 import struct
 import sys
 import termios
+from contextlib import suppress
 from types import TracebackType
 
 # Only Linux tells that the peer of a socket will send no more; elsewhere both directions must be closed.
@@ -86,5 +87,7 @@ class ClientWatch:
         ready = dict(poll.poll())
         hung_up = ready.get(self._descriptor, 0) & HUNG_UP and self._wake_read not in ready
         if hung_up and unread_bytes(self._descriptor) == 0:
-            # Nobody is left to tell. What was staged in the cache is swept by the next writer.
+            # What was staged in the cache is swept by the next writer.
+            with suppress(OSError):
+                os.write(2, b"mcp: the client left before the server was there; nothing was run\n")
             os._exit(0)

@@ -1,5 +1,6 @@
 """Which environment variables reach the server: none, but for those that somebody named."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -103,9 +104,12 @@ def read_env_file(path: str, host: Mapping[str, str]) -> dict[str, str]:
 
     Raises ``env-refused`` with the line number.
     """
+    if not os.path.isfile(path):
+        raise MCPError("env-refused", f"cannot read {path}: not a file", hint="check --env-file")
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
+        # Editors of other systems begin a file with a byte order mark.
+        with open(path, encoding="utf-8-sig") as file:
+            lines = file.read().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise MCPError("env-refused", f"cannot read {path}: {error}", hint="check --env-file") from error
     found = {}

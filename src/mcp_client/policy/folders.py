@@ -38,8 +38,8 @@ def grant_folder(host: str, inside: str | None, *, writable: bool, private: Coll
     ``private`` are the files and folders with this program's tokens, cache and records: a grant may neither
     hold one nor lie in one. Raises ``mount-refused``.
     """
-    real = os.path.realpath(os.path.expanduser(host))
     try:
+        real = os.path.realpath(os.path.expanduser(host))
         status = os.stat(real)
     except OSError as error:
         raise MCPError(

@@ -128,6 +128,12 @@ class LinuxProcess:
     def _raise_failure(self, line: str) -> NoReturn:
         _, stage, number, detail = line.split("\t", 3)
         code = int(number)
+        if stage == "exec" and code == errno.E2BIG:
+            raise MCPError(
+                "env-refused",
+                "the server's variables and arguments are too large",
+                hint="one of them may have 128 KiB, all together a few MB (execve(2))",
+            )
         if stage == "exec":
             missing = code == errno.ENOENT
             raise MCPError(

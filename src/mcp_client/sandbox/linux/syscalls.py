@@ -50,8 +50,8 @@ TIME_AND_EVENTS = """
 
 COMMUNICATION = """
     accept accept4 bind connect getpeername getsockname getsockopt ioctl listen mq_getsetattr mq_notify
-    mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd recvfrom recvmmsg recvmsg semctl semget
-    semop semtimedop sendmmsg sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown
+    mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd recvfrom recvmmsg recvmsg
+    semctl semget semop semtimedop sendmmsg sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown
 """.split()
 
 ALLOWED = (*FILES, *MEMORY, *PROCESSES, *TIME_AND_EVENTS, *COMMUNICATION)
