@@ -1,7 +1,8 @@
-"""``python -m mcp_client``: for environments where another package owns the command ``mcp``."""
+"""``python -m mcp_client``, the same as ``mcp``."""
 
 import sys
 
 from mcp_client.cli.main import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,7 @@ from mcp_client.audit import events
 from mcp_client.audit.redact import redact_args
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
-from mcp_client.executor.client import ClientWatch
+from mcp_client.executor.client import ClientWatch, watch_parent
 from mcp_client.executor.outcome import Outcome
 from mcp_client.executor.supervise import SignalInbox, Supervisor
 from mcp_client.manifest.entrypoint import select_entrypoint
@@ -69,6 +69,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     Nothing is executed unless every step before it succeeded, the start record included. Raises MCPError.
     """
     run_id = events.new_run_id()
+    parent = watch_parent()
     try:
         plan = plan_run(app, request, meanwhile=ClientWatch())
         _announce(app, plan)
@@ -89,7 +90,9 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     app.cache.touch(plan.package.resolution)
     app.close()
     executor = app.settings.executor
-    supervisor = Supervisor(process, inbox, timeout=executor.default_timeout, grace=executor.grace)
+    supervisor = Supervisor(
+        process, inbox, parent=parent, timeout=executor.default_timeout, grace=executor.grace
+    )
     try:
         outcome = supervisor.run()
     except BaseException as error:

@@ -31,9 +31,9 @@ def watch_parent() -> int | None:
     """A descriptor that becomes readable when the process that started us ends; None where there is none.
 
     A server can open its own standard input for writing, through /proc/self/fd, and then its pipe never
-    hangs up; whoever started us ends all the same.
+    hangs up; whoever started us ends all the same. To be called first: an orphan has another parent.
     """
-    if sys.platform != "linux" or os.isatty(0):
+    if sys.platform != "linux" or os.isatty(0) or not can_hang_up(0):
         return None
     try:
         return os.pidfd_open(os.getppid())

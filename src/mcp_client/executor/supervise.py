@@ -7,7 +7,7 @@ import time
 from types import FrameType
 from typing import Literal
 
-from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, unread_bytes, watch_parent
+from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, unread_bytes
 from mcp_client.executor.outcome import Outcome
 from mcp_client.sandbox.backend import SandboxedProcess
 
@@ -55,10 +55,17 @@ class Supervisor:
     """The loop around one released server. All times are seconds of the monotonic clock."""
 
     def __init__(
-        self, process: SandboxedProcess, inbox: SignalInbox, *, timeout: float | None, grace: float
+        self,
+        process: SandboxedProcess,
+        inbox: SignalInbox,
+        *,
+        parent: int | None,
+        timeout: float | None,
+        grace: float,
     ) -> None:
-        """``grace`` is what the server gets after end of file, and again after SIGTERM."""
+        """``parent`` is from watch_parent(); ``grace`` follows end of file, and again SIGTERM."""
         self._process = process
+        self._parent = parent
         self._inbox = inbox
         self._grace = grace
         self._started = time.monotonic()
@@ -76,12 +83,10 @@ class Supervisor:
         poll = select.poll()
         poll.register(self._process.pidfd, select.POLLIN)
         poll.register(self._inbox.descriptor, select.POLLIN)
-        parent = None
         if can_hang_up(_STANDARD_INPUT):
             poll.register(_STANDARD_INPUT, PEER_CLOSED)
-            parent = watch_parent()
-        if parent is not None:
-            poll.register(parent, select.POLLIN)
+        if self._parent is not None:
+            poll.register(self._parent, select.POLLIN)
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
             if self._process.pidfd in ready:
@@ -91,8 +96,9 @@ class Supervisor:
             if ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
                 poll.unregister(_STANDARD_INPUT)
                 self._drained_check_at = time.monotonic()
-            if parent in ready:
-                poll.unregister(parent)
+            if self._parent is not None and self._parent in ready:
+                poll.unregister(self._parent)
+                self._parent = None
                 self._stop_by(signal.SIGTERM, "the client ended")
             self._keep_time(time.monotonic())
 
