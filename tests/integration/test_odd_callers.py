@@ -58,3 +58,9 @@ def test_a_variable_that_is_too_large_is_named_as_such(warm: Mcp) -> None:
 def test_the_module_is_a_command_too(warm: Mcp) -> None:
     command = [sys.executable, "-m", "mcp_client", "run", REFERENCE, "--", "leave", "3"]
     assert subprocess.run(command, env=warm.env, check=False, timeout=30).returncode == 3
+
+
+@pytest.mark.parametrize("option", [("--log-level", "loud"), ("--bogus",)], ids=" ".join)
+def test_a_wrong_global_option_before_run_is_a_failed_run(warm: Mcp, option: tuple[str, ...]) -> None:
+    result = warm.run(*option, "run", "--json", REFERENCE)
+    assert (result.code, result.status, result.stdout) == ("usage", 125, b"")

@@ -119,7 +119,8 @@ def _finish(outcome: object, ctx: click.Context, arguments: Sequence[str]) -> in
 
 
 def _fail(error: Exception, ctx: click.Context | None, arguments: Sequence[str]) -> int:
-    command = command_words(ctx) if ctx else ""
+    # A wrong global option leaves no context; the command it stands before is known all the same.
+    command = command_words(ctx) if ctx else next((word for word in arguments if word in ENTRIES), "")
     if isinstance(error, BrokenPipeError) and _owns_stdout(arguments, command):
         return _leave_quietly()
     failure = _to_failure(error, ctx)
