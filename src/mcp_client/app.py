@@ -23,7 +23,7 @@ class App:
     """The program's parts. A warm run touches only some of them, and imports nothing for the rest."""
 
     def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
-        """``overrides`` are command line flags: config, log_level, registry, timeout."""
+        """``overrides`` are command line flags: config, log_level, on_missing, registry, timeout."""
         self._overrides = dict(overrides or {})
 
     def with_overrides(self, overrides: Mapping[str, str | None]) -> "App":
@@ -96,4 +96,5 @@ class App:
         """The sandbox of this platform. Raises ``sandbox-unavailable``."""
         from mcp_client.sandbox.backend import open_backend
 
-        return open_backend(os.path.join(self.settings.cache.dir, "filters"))
+        filters = os.path.join(self.settings.cache.dir, "filters")
+        return open_backend(filters, self.settings.sandbox.on_missing)

@@ -28,7 +28,8 @@ from mcp_client.reference import PackageReference
 from mcp_client.resolution import Resolution
 from mcp_client.runtimes.command import check_file, resolve_command
 from mcp_client.runtimes.find import Host
-from mcp_client.sandbox.spec import Control, SandboxSpec
+from mcp_client.sandbox.enforcement import missing_walls, refuse_missing
+from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
 
 # Failures that are nobody's decision: the audit log tells them from refusals.
 _FAULTS = frozenset(
@@ -60,7 +61,6 @@ class RunPlan(NamedTuple):
     entrypoint: Entrypoint
     policy: Policy
     spec: SandboxSpec
-    controls: tuple[Control, ...]
 
 
 def run_package(app: App, request: RunRequest) -> Outcome:
@@ -78,7 +78,9 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         inbox = SignalInbox()
         try:
             process.await_ready()
-            app.audit.append(_start_record(run_id, plan))
+            refuse_missing(process.controls, app.settings.sandbox.on_missing)
+            _announce_controls(app, process.controls)
+            app.audit.append(_start_record(run_id, plan, process.controls))
         except BaseException:
             process.kill()
             raise
@@ -91,7 +93,12 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     app.close()
     executor = app.settings.executor
     supervisor = Supervisor(
-        process, inbox, parent=parent, timeout=executor.default_timeout, grace=executor.grace
+        process,
+        inbox,
+        parent=parent,
+        timeout=executor.default_timeout,
+        grace=executor.grace,
+        on_event=lambda happened: _announce_event(app, plan, happened),
     )
     try:
         outcome = supervisor.run()
@@ -99,6 +106,8 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         process.kill()
         _record_failure(app, run_id, request.reference, _unexpected(error))
         raise
+    if outcome.kind == "oom":
+        outcome = outcome._replace(reason=f"memory limit {plan.policy.limits.memory >> 20} MB")
     _record_end(app, run_id, outcome)
     os.close(hold)
     return outcome
@@ -143,7 +152,7 @@ def plan_run(
         host=host,
     )
     spec = backend.plan(command, policy, tree=package.tree, data=data)
-    return RunPlan(package, manifest, declared, policy, spec, backend.controls(spec))
+    return RunPlan(package, manifest, declared, policy, spec)
 
 
 def _runnable_entrypoint(manifest: Manifest, tree: str | None = None) -> Entrypoint:
@@ -211,8 +220,6 @@ def _announce(app: App, plan: RunPlan) -> None:
         "the server is about to execute",
         entrypoint=" ".join(redact_args([plan.entrypoint.command, *plan.entrypoint.args])),
     )
-    weak = [f"{control.name} is {control.state}" for control in plan.controls if control.state != "enforced"]
-    app.log.info(f"{len(plan.controls) - len(weak)} controls hold", weaker=", ".join(weak) or "none")
     if resolution.status == "deprecated":
         app.log.warning(f"{resolution.reference} is deprecated")
     if plan.policy.closed_hosts:
@@ -222,7 +229,23 @@ def _announce(app: App, plan: RunPlan) -> None:
         app.log.warning("the server asks to start processes, and the operator's policy forbids it")
 
 
-def _start_record(run_id: str, plan: RunPlan) -> events.Record:
+def _announce_controls(app: App, controls: tuple[Control, ...]) -> None:
+    weak = [f"{control.name} is {control.state}" for control in controls if control.state != "enforced"]
+    app.log.info(f"{len(controls) - len(weak)} controls hold", weaker=", ".join(weak) or "none")
+    for control in missing_walls(controls):
+        app.log.warning(f"{control.name} is {control.state}: {control.mechanism}")
+
+
+def _announce_event(app: App, plan: RunPlan, happened: Happening) -> None:
+    """Tell once what the server must not do, so that nobody has to guess why it fails."""
+    if happened == "program-refused":
+        app.log.warning("the server tried to execute another program; its policy says subprocess: false")
+    elif happened == "process-refused":
+        most = plan.policy.limits.processes
+        app.log.warning(f"the server tried to start more than its {most} processes")
+
+
+def _start_record(run_id: str, plan: RunPlan, controls: tuple[Control, ...]) -> events.Record:
     resolution = plan.package.resolution
     return events.start(
         run_id,
@@ -235,9 +258,8 @@ def _start_record(run_id: str, plan: RunPlan) -> events.Record:
         args=plan.entrypoint.args,
         transport=plan.manifest.transport,
         policy=plan.policy.to_record(),
-        enforcement={control.name: control.state for control in plan.controls},
+        controls=[(c.name, c.requested, c.state, c.mechanism) for c in controls],
         environment=tuple(plan.spec.environment),
-        degraded=any(control.state != "enforced" for control in plan.controls),
     )
 
 
@@ -264,8 +286,9 @@ def _record_end(app: App, run_id: str, outcome: Outcome) -> None:
         signal=outcome.signal,
         reason=outcome.reason,
         duration=outcome.seconds,
-        cpu=None if usage is None else usage.user_seconds + usage.system_seconds,
-        peak_memory=None if usage is None else usage.peak_memory,
+        cpu=usage.user_seconds + usage.system_seconds,
+        peak_memory=usage.peak_memory,
+        refused=outcome.refused,
     )
     try:
         app.audit.append(record)

@@ -27,7 +27,7 @@ PACKAGE_IMPORTS = {
     "policy": {"config.settings", "manifest.model"},
     "registry": {"config.settings"},
     "runtimes": {"manifest.constraint", "manifest.model"},
-    "sandbox": {"policy.model", "runtimes.command"},
+    "sandbox": {"config.settings", "policy.model", "runtimes.command"},
 }
 COMPOSITION = {"acquire", "app", "pipeline"}
 # Whole files that these libraries belong to; anywhere else they would cost every start.

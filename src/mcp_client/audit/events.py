@@ -36,11 +36,14 @@ def start(
     args: Sequence[str],
     transport: str,
     policy: Mapping[str, Any],
-    enforcement: Mapping[str, str],
+    controls: Sequence[tuple[str, str, str, str]],
     environment: Sequence[str],
-    degraded: bool = False,
 ) -> Record:
-    """A server is about to run. ``enforcement`` maps controls to states; ``environment`` holds names only."""
+    """A server is about to run. ``environment`` holds names only.
+
+    ``controls`` are (name, what is requested, state, by what); the record has each state by name, and the
+    rest beside it.
+    """
     return {
         **_head("start", run_id),
         "package": package,
@@ -51,8 +54,10 @@ def start(
         "entrypoint": {"command": redact(command), "args": redact_args(args)},
         "transport": transport,
         "policy": _clean(policy),
-        "enforcement": dict(enforcement),
-        "degraded": degraded,
+        "enforcement": {name: state for name, _, state, _ in controls},
+        "requested": {name: redact(requested) for name, requested, _, _ in controls},
+        "mechanisms": {name: redact(mechanism) for name, _, _, mechanism in controls},
+        "degraded": any(state != "enforced" for _, _, state, _ in controls),
         "environment": sorted({name.partition("=")[0] for name in environment}),
     }
 
@@ -67,9 +72,13 @@ def end(
     duration: float,
     cpu: float | None = None,
     peak_memory: int | None = None,
+    refused: int = 0,
     network: Mapping[str, Any] | None = None,
 ) -> Record:
-    """A server has ended: ``outcome`` is exit, signal, timeout or oom; seconds, bytes; ``None``: unknown."""
+    """A server has ended: ``outcome`` is exit, signal, timeout or oom; seconds, bytes; ``None``: unknown.
+
+    ``refused`` counts the processes or programs it was not allowed to start.
+    """
     return {
         **_head("end", run_id),
         "outcome": outcome,
@@ -79,6 +88,7 @@ def end(
         "duration_seconds": round(duration, 3),
         "cpu_seconds": None if cpu is None else round(cpu, 3),
         "peak_memory_bytes": peak_memory,
+        "refused_starts": refused,
         "network": _clean(network or {}),
     }
 

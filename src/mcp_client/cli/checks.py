@@ -8,13 +8,13 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from mcp_client import platforms
 from mcp_client.app import EMBEDDED_REGISTRY, App
 from mcp_client.config.units import format_size
 from mcp_client.errors import MCPError, printable
 from mcp_client.reference import parse_reference
-from mcp_client.sandbox.probes import Probe
 
 # So that a registry that hangs does not make the doctor hang.
 _REGISTRY_SECONDS = 5.0
@@ -23,6 +23,16 @@ _RUNTIMES = ("python3", "node")
 # A reference nobody can publish at a real registry; being told so is the answer we look for.
 _NOBODY = "mcp-client/doctor@0.0.0"
 _REACHED = frozenset({"package-not-found", "registry-rejected"})
+
+
+class Probe(NamedTuple):
+    """What was looked at, whether it works, what was seen, what mends it, and whether every run needs it."""
+
+    control: str
+    works: bool
+    detail: str
+    mend: str | None
+    required: bool
 
 
 def check_machine() -> Iterator[Probe]:

@@ -1,17 +1,19 @@
 """``mcp doctor``: what works on this machine, found out by doing it, and the mend for what does not."""
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from mcp_client.app import App
-from mcp_client.cli.checks import check_machine, check_settings, check_user
+from mcp_client.cli.checks import Probe, check_machine, check_settings, check_user
+from mcp_client.cli.controls import controls_table
 from mcp_client.cli.options import json_option, registry_option
 from mcp_client.cli.output import Report
 from mcp_client.errors import MCPError, printable
-from mcp_client.sandbox.probes import Probe, probe_all
+from mcp_client.policy.model import DEFAULT_LIMITS
+from mcp_client.sandbox.enforcement import missing_walls
+from mcp_client.sandbox.spec import Control
 
 _LONGEST = 1000
 
@@ -35,13 +37,29 @@ def doctor(app: App, registry: str | None) -> Report:
     groups: dict[str, list[Probe]] = {"machine": list(check_machine())}
     configuration = check_settings(app)
     groups["machine"].append(configuration)
+    controls: tuple[Control, ...] = ()
     if configuration.works:
         groups["files, registry, runtimes"] = list(check_user(app))
-        groups["sandbox"] = probe_all(os.path.join(app.settings.cache.dir, "filters"))
+        controls = _controls(app)
     probes = [probe for group in groups.values() for probe in group]
     failed = [probe.control for probe in probes if probe.required and not probe.works]
-    text = "\n\n".join(_text(heading, group) for heading, group in groups.items())
-    return Report({"checks": [_value(probe) for probe in probes]}, text, tuple(_failure(failed)))
+    if not configuration.works or app.settings.sandbox.on_missing == "refuse":
+        failed += [wall.name for wall in missing_walls(controls)]
+    text = [_text(heading, group) for heading, group in groups.items()]
+    text += [f"{click.style('sandbox', bold=True)}\n{controls_table(controls)}"] if controls else []
+    values = {
+        "checks": [_value(probe) for probe in probes],
+        "controls": [control._asdict() for control in controls],
+    }
+    return Report(values, "\n\n".join(text), tuple(_failure(failed)))
+
+
+def _controls(app: App) -> tuple[Control, ...]:
+    """The sandbox of a server that asks for nothing, built and taken down again."""
+    try:
+        return app.backend.forecast(DEFAULT_LIMITS, subprocess=False)
+    except MCPError as error:
+        return (Control("sandbox", "all together", "unavailable", error.message, error.hint),)
 
 
 def _failure(failed: list[str]) -> Iterable[MCPError]:
@@ -77,7 +95,5 @@ def _text(heading: str, probes: list[Probe]) -> str:
 def _mark(probe: Probe) -> str:
     if probe.works:
         return click.style("works        ", fg="green")
-    if probe.detail.startswith(("degraded", "unavailable")):
-        return click.style("weaker       ", fg="yellow")
     # Red stops every run; yellow is what some runs would want.
     return click.style("does not work", fg="red" if probe.required else "yellow")

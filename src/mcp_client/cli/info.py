@@ -6,14 +6,17 @@ import click
 
 from mcp_client.acquire import describe
 from mcp_client.app import App
+from mcp_client.cli.controls import controls_table
 from mcp_client.cli.options import json_option, registry_option
 from mcp_client.cli.output import Report, fields
 from mcp_client.cli.reference import REFERENCE
 from mcp_client.config.units import format_size
-from mcp_client.errors import printable
+from mcp_client.errors import MCPError, printable
 from mcp_client.manifest.model import ConfigOption, Entrypoint, Manifest
+from mcp_client.policy.decide import Grants, decide
 from mcp_client.reference import PackageReference
 from mcp_client.resolution import Descriptor, Resolution
+from mcp_client.sandbox.spec import Control
 
 _LONGEST = 1000
 
@@ -37,7 +40,25 @@ def info(app: App, reference: PackageReference, registry: str | None, offline: b
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     app = app.with_overrides({"registry": registry})
     resolution, manifest, cached = describe(app, reference, offline=offline)
-    return Report(_values(resolution, manifest, cached=cached), _text(resolution, manifest, cached=cached))
+    controls = _controls(app, manifest)
+    values = {
+        **_values(resolution, manifest, cached=cached),
+        "controls": [control._asdict() for control in controls],
+    }
+    heading = click.style("on this machine", bold=True)
+    here = ["", heading, controls_table(controls)] if controls else []
+    return Report(values, "\n".join([_text(resolution, manifest, cached=cached), *here]))
+
+
+def _controls(app: App, manifest: Manifest) -> tuple[Control, ...]:
+    """How far this machine would hold the package to what it asks for; nothing where there is no sandbox."""
+    settings = app.settings
+    grants = Grants({}, ())
+    policy = decide(manifest, grants, operator=settings.policy, caps=settings.executor, host_environment={})
+    try:
+        return app.backend.forecast(policy.limits, subprocess=policy.subprocess)
+    except MCPError as error:
+        return (Control("sandbox", "all together", "unavailable", error.message, error.hint),)
 
 
 def _values(resolution: Resolution, manifest: Manifest, *, cached: bool) -> dict[str, Any]:

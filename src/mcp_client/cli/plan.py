@@ -1,24 +1,26 @@
 """What ``mcp run --dry-run`` prints: everything that was decided, and how far each control holds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from mcp_client.cli.output import Report, fields, table
+from mcp_client.cli.controls import controls_table
+from mcp_client.cli.output import Report, fields
 from mcp_client.errors import printable
 from mcp_client.pipeline import RunPlan
 from mcp_client.policy.model import Limits
+from mcp_client.sandbox.spec import Control
 
 _LONGEST = 1000
-_COLOURS = {"enforced": "green", "degraded": "yellow", "unavailable": "red"}
 
 
-def plan_report(plan: RunPlan) -> Report:
+def plan_report(plan: RunPlan, controls: Sequence[Control]) -> Report:
     """The plan of one run, for people and for programs. Values of variables are never shown."""
-    return Report(_values(plan), _text(plan))
+    return Report(_values(plan, controls), _text(plan, controls))
 
 
-def _values(plan: RunPlan) -> dict[str, Any]:
+def _values(plan: RunPlan, controls: Sequence[Control]) -> dict[str, Any]:
     resolution = plan.package.resolution
     return {
         "reference": str(resolution.reference),
@@ -30,7 +32,7 @@ def _values(plan: RunPlan) -> dict[str, Any]:
         "environment": sorted(plan.spec.environment),
         "policy": plan.policy.to_record(),
         "mounts": [operation.describe() for operation in plan.spec.mounts],
-        "controls": [control._asdict() for control in plan.controls],
+        "controls": [control._asdict() for control in controls],
     }
 
 
@@ -39,7 +41,7 @@ def _limits(limits: Limits) -> str:
     return f"{memory} of memory, {cores} cores, {limits.processes} processes, {limits.files} files"
 
 
-def _text(plan: RunPlan) -> str:
+def _text(plan: RunPlan, controls: Sequence[Control]) -> str:
     resolution, policy = plan.package.resolution, plan.policy
     facts = [
         ("package", f"{resolution.reference} ({resolution.status})"),
@@ -52,17 +54,13 @@ def _text(plan: RunPlan) -> str:
         ("processes", "may start other programs" if policy.subprocess else "starts no other programs"),
         ("limits", _limits(plan.spec.limits)),
     ]
-    controls = [
-        (control.name, click.style(control.state, fg=_COLOURS[control.state]), control.mechanism)
-        for control in plan.controls
-    ]
     world = [f"  {printable(operation.describe(), _LONGEST)}" for operation in plan.spec.mounts]
     shown = [(name, printable(value, _LONGEST)) for name, value in facts]
     return "\n".join(
         [
             fields(shown),
             "",
-            table(("CONTROL", "STATE", "BY"), controls),
+            controls_table(controls),
             "",
             click.style("The server's world, in the order in which it is built", bold=True),
             *world,

@@ -38,6 +38,9 @@ def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
 @click.option("--timeout", metavar="TIME", help="Stop the server after this time (30s, 5m, 1h).")
 @registry_option
 @click.option("--offline", is_flag=True, is_eager=True, help="Use the cache only.")
+@click.option(
+    "--allow-degraded", is_flag=True, help="Run even where a wall of the sandbox cannot be enforced."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan, and run nothing.")
 @click.option("--json", is_flag=True, expose_value=False, help="Print the plan as JSON (with --dry-run).")
 @click.option("-v", "--verbose", is_flag=True, help="Tell on standard error what happens.")
@@ -54,6 +57,7 @@ def run(
     timeout: str | None,
     registry: str | None,
     offline: bool,
+    allow_degraded: bool,
     dry_run: bool,
     verbose: bool,
 ) -> int | Report:
@@ -71,7 +75,8 @@ def run(
       mcp run acme/files@2.1.0 --mount ./data:/mnt/data:rw -- --verbose /mnt/data
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
-    app = app.with_overrides({"registry": registry, "timeout": timeout})
+    on_missing = "degrade" if allow_degraded else None
+    app = app.with_overrides({"registry": registry, "timeout": timeout, "on_missing": on_missing})
     if verbose and app.settings.log.level != "debug":
         app = app.with_overrides({"log_level": "info"})
     request = RunRequest(
@@ -86,7 +91,9 @@ def run(
     if dry_run:
         from mcp_client.cli.plan import plan_report
 
-        return plan_report(plan_run(app, request))
+        plan = plan_run(app, request)
+        limits, subprocess = plan.policy.limits, plan.policy.subprocess
+        return plan_report(plan, app.backend.forecast(limits, subprocess=subprocess))
     outcome = run_package(app, request)
     if outcome.kind != "exit":
         app.log.warning(outcome.describe())

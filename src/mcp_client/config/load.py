@@ -17,6 +17,7 @@ from mcp_client.config.settings import (
     LogSettings,
     PolicySettings,
     RegistrySettings,
+    SandboxSettings,
     Settings,
 )
 from mcp_client.config.values import log_level, optional_duration, registry_url
@@ -35,7 +36,9 @@ def load_settings(
     *,
     policy_file: str = POLICY_FILE,
 ) -> Settings:
-    """Merge ``overrides`` (flags: ``config``, ``log_level``, ``registry``, ``timeout``) over everything else.
+    """Merge ``overrides`` over everything else.
+
+    They are flags: ``config``, ``log_level``, ``on_missing``, ``registry`` and ``timeout``.
 
     ``policy_file`` is the operator's and only narrows. An empty variable counts as unset. Raises
     ``config-invalid`` naming file, line and key (``usage`` for a flag) and ``config-unreadable``.
@@ -103,6 +106,7 @@ def _build(config: Mapping[str, Any], environ: Mapping[str, str], home: str, use
         cache=CacheSettings(**cache),
         executor=ExecutorSettings(**config.get("executor", {})),
         policy=_policy(config),
+        sandbox=SandboxSettings(**config.get("sandbox", {})),
         audit=AuditSettings(**audit),
         log=LogSettings(**config.get("log", {})),
         runtimes={name: _absolute(path, user) for name, path in config.get("runtimes", {}).items()},
@@ -124,6 +128,8 @@ def _override(settings: Settings, overrides: Mapping[str, str], environ: Mapping
         return default
 
     registry, executor, log = settings.registry, settings.executor, settings.log
+    if overrides.get("on_missing") == "degrade":
+        settings = settings._replace(sandbox=SandboxSettings("degrade"))
     return settings._replace(
         registry=registry._replace(url=given("registry", registry_url, registry.url)),
         executor=executor._replace(
@@ -144,11 +150,13 @@ def _parse(parse: Callable[[str], T], text: str, source: str, code: str) -> T:
 
 
 def _narrow(settings: Settings, policy: Mapping[str, Any]) -> Settings:
-    """The operator's file takes away, never gives: denials add up, caps take the minimum."""
+    """The operator's file takes away, never gives: denials add up, caps take the minimum, a refusal stays."""
     operator, caps = _policy(policy), policy.get("executor", {})
     mine, executor = settings.policy, settings.executor
     deny = tuple(dict.fromkeys(operator.environment_deny + mine.environment_deny))
+    strict = policy.get("sandbox", {}).get("on_missing") == "refuse"
     return settings._replace(
+        sandbox=SandboxSettings("refuse") if strict else settings.sandbox,
         policy=PolicySettings(environment_deny=deny, subprocess=mine.subprocess and operator.subprocess),
         executor=executor._replace(
             max_memory=_lower(executor.max_memory, caps.get("max_memory")),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from mcp_client.config import units, values
-from mcp_client.config.settings import LogFormat, LogLevel
+from mcp_client.config.settings import LogFormat, LogLevel, OnMissing
 
 _MAX_COUNT = 10_000_000
 
@@ -109,6 +109,12 @@ class Policy(Section):
     subprocess: bool = True
 
 
+class Sandbox(Section):
+    """``sandbox:``."""
+
+    on_missing: OnMissing = "refuse"
+
+
 class Audit(Section):
     """``audit:``."""
 
@@ -131,6 +137,7 @@ class ConfigFile(Section):
     cache: Cache = Cache()
     executor: Executor = Executor()
     policy: Policy = Policy()
+    sandbox: Sandbox = Sandbox()
     audit: Audit = Audit()
     log: Log = Log()
     runtimes: Annotated[dict[RuntimeName, Path], Field(max_length=100)] = {}
@@ -140,6 +147,7 @@ class PolicyFile(Section):
     """``/etc/mcp/policy.yaml``: what an operator may take away on this machine."""
 
     policy: Policy = Policy()
+    sandbox: Sandbox = Sandbox()
     executor: Caps = Caps()
 
 

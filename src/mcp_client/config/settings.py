@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
+OnMissing = Literal["refuse", "degrade"]
+
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 
 
@@ -58,6 +60,12 @@ class PolicySettings(NamedTuple):
     subprocess: bool = True
 
 
+class SandboxSettings(NamedTuple):
+    """What happens on a host that cannot enforce a wall of the sandbox."""
+
+    on_missing: OnMissing = "refuse"
+
+
 class AuditSettings(NamedTuple):
     """The audit log: rotated before it would exceed ``max_size`` bytes, ``keep`` old files stay."""
 
@@ -82,6 +90,7 @@ class Settings(NamedTuple):
     cache: CacheSettings
     executor: ExecutorSettings
     policy: PolicySettings
+    sandbox: SandboxSettings
     audit: AuditSettings
     log: LogSettings
     runtimes: Mapping[str, str]

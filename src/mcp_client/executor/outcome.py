@@ -6,16 +6,22 @@ from typing import Literal, NamedTuple
 from mcp_client.errors import EXIT_SIGNAL_BASE, EXIT_TIMEOUT
 from mcp_client.sandbox.spec import Usage
 
+OutcomeKind = Literal["exit", "signal", "timeout", "oom"]
+
 
 class Outcome(NamedTuple):
-    """``kind`` says which of ``status`` and ``signal`` counts; ``reason`` is why we ended it, if we did."""
+    """``kind`` says which of ``status`` and ``signal`` counts; ``reason`` is why we ended it, if we did.
 
-    kind: Literal["exit", "signal", "timeout"]
+    ``refused`` counts the processes or programs that the server was not allowed to start.
+    """
+
+    kind: OutcomeKind
     status: int | None
     signal: int | None
     reason: str | None
     seconds: float
-    usage: Usage | None
+    usage: Usage
+    refused: int
 
     @property
     def exit_status(self) -> int:
@@ -31,6 +37,8 @@ class Outcome(NamedTuple):
         why = f" ({self.reason})" if self.reason else ""
         if self.kind == "timeout":
             return f"the server was stopped{why}"
+        if self.kind == "oom":
+            return f"the server was killed: {self.reason}"
         if self.signal is not None:
             return f"the server was ended by {_signal_name(self.signal)}{why}"
         return f"the server exited with status {self.status}{why}"

@@ -4,12 +4,14 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
-from typing import Literal
 
 from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, unread_bytes
-from mcp_client.executor.outcome import Outcome
+from mcp_client.executor.outcome import Outcome, OutcomeKind
+from mcp_client.executor.relay import Relay
 from mcp_client.sandbox.backend import SandboxedProcess
+from mcp_client.sandbox.spec import Happening
 
 _PASSED_ON = (
     signal.SIGTERM,
@@ -62,9 +64,12 @@ class Supervisor:
         parent: int | None,
         timeout: float | None,
         grace: float,
+        on_event: Callable[[Happening], None],
     ) -> None:
         """``parent`` is from watch_parent(); ``grace`` follows end of file, and again SIGTERM."""
         self._process = process
+        self._on_event = on_event
+        self._relay = Relay(process.diagnostics)
         self._parent = parent
         self._inbox = inbox
         self._grace = grace
@@ -81,7 +86,8 @@ class Supervisor:
         """Return when the whole sandbox is gone."""
         _let_go_of_output()
         poll = select.poll()
-        poll.register(self._process.pidfd, select.POLLIN)
+        poll.register(self._process.events, select.POLLIN)
+        self._relay.watch(poll)
         poll.register(self._inbox.descriptor, select.POLLIN)
         if can_hang_up(_STANDARD_INPUT):
             poll.register(_STANDARD_INPUT, PEER_CLOSED)
@@ -89,8 +95,12 @@ class Supervisor:
             poll.register(self._parent, select.POLLIN)
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
-            if self._process.pidfd in ready:
-                return self._outcome()
+            if self._process.events in ready:
+                happened = self._process.next_event()
+                if happened == "ended":
+                    return self._outcome()
+                self._on_event(happened)
+            self._relay.move(poll, ready)
             if self._inbox.descriptor in ready:
                 self._pass_on()
             if ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
@@ -161,10 +171,13 @@ class Supervisor:
     def _outcome(self) -> Outcome:
         ended = self._process.collect()
         seconds = time.monotonic() - self._started
-        kind: Literal["exit", "signal", "timeout"] = "exit" if ended.signal is None else "signal"
+        self._relay.drain(self._grace)
+        kind: OutcomeKind = "exit" if ended.signal is None else "signal"
         if self._timed_out:
             kind = "timeout"
-        return Outcome(kind, ended.status, ended.signal, self._reason, seconds, ended.usage)
+        elif ended.out_of_memory and ended.signal == signal.SIGKILL:
+            kind = "oom"
+        return Outcome(kind, ended.status, ended.signal, self._reason, seconds, ended.usage, ended.refused)
 
 
 def _let_go_of_output() -> None:

@@ -3,17 +3,24 @@
 import sys
 from typing import Protocol
 
+from mcp_client.config.settings import OnMissing
 from mcp_client.errors import MCPError
-from mcp_client.policy.model import Policy
+from mcp_client.policy.model import Limits, Policy
 from mcp_client.runtimes.command import Command
-from mcp_client.sandbox.spec import Control, ProcessExit, SandboxSpec
+from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
 
 
 class SandboxedProcess(Protocol):
-    """A server that is built but waits; after release() it runs until its own end or kill()."""
+    """A server that is built but waits; after release() it runs until its own end or kill().
+
+    ``events`` is readable when next_event() has something to say, ``diagnostics`` when the server wrote to
+    its standard error; ``controls`` is there after await_ready().
+    """
 
     pid: int
-    pidfd: int
+    events: int
+    diagnostics: int
+    controls: tuple[Control, ...]
 
     def await_ready(self) -> None:
         """Return once every control is applied."""
@@ -27,8 +34,11 @@ class SandboxedProcess(Protocol):
     def kill(self) -> None:
         """End the whole tree at once."""
 
+    def next_event(self) -> Happening:
+        """What happened; "ended" is the last."""
+
     def collect(self) -> ProcessExit:
-        """Reap; call it once ``pidfd`` is readable."""
+        """Reap; call it once, after the event "ended"."""
 
 
 class Backend(Protocol):
@@ -40,15 +50,19 @@ class Backend(Protocol):
     def plan(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> SandboxSpec:
         """The complete plan of one server."""
 
-    def controls(self, spec: SandboxSpec) -> tuple[Control, ...]:
-        """What holds for that plan on this platform."""
+    def forecast(self, limits: Limits, *, subprocess: bool) -> tuple[Control, ...]:
+        """What would hold on this host, found out by trying: for those who ask before anything runs."""
 
     def launch(self, spec: SandboxSpec) -> SandboxedProcess:
         """Start building."""
 
 
-def open_backend(filter_folder: str) -> Backend:
-    """The sandbox of this platform. Raises ``sandbox-unavailable`` where there is none."""
+def open_backend(filter_folder: str, on_missing: OnMissing) -> Backend:
+    """The sandbox of this platform. Raises ``sandbox-unavailable`` where there is none.
+
+    ``filter_folder`` keeps compiled system call filters. The weaker sandbox of a platform is only looked at
+    with "degrade".
+    """
     if sys.platform == "linux":
         from mcp_client.sandbox.linux.backend import LinuxBackend
 

@@ -115,24 +115,38 @@ class SandboxSpec(NamedTuple):
 
 
 class Control(NamedTuple):
-    """One measure of the sandbox: how far it holds, and by what."""
+    """One measure of the sandbox: what is requested, how far it holds, by what, and what would mend it."""
 
     name: str
+    requested: str
     state: State
     mechanism: str
+    mend: str | None = None
 
 
 class Usage(NamedTuple):
-    """What a server used: seconds of CPU, bytes of memory at the peak of its largest process."""
+    """What a server used: seconds of CPU, bytes of memory at the peak.
+
+    Memory is that of the whole tree where it is accounted or sampled, else of its largest process.
+    """
 
     user_seconds: float
     system_seconds: float
     peak_memory: int
 
 
+Happening = Literal["program-refused", "process-refused", "memory-exceeded", "ended"]
+
+
 class ProcessExit(NamedTuple):
-    """How the server's process ended: one of ``status`` and ``signal`` is None."""
+    """How the server's process ended: one of ``status`` and ``signal`` is None.
+
+    ``out_of_memory`` when its memory limit was what ended it; ``refused`` counts the processes or programs
+    it was not allowed to start.
+    """
 
     status: int | None
     signal: int | None
-    usage: Usage | None
+    out_of_memory: bool
+    refused: int
+    usage: Usage

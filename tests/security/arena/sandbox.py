@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import select
 import subprocess
 import sys
 import tempfile
@@ -95,10 +94,10 @@ def run_inside(
             os.close(saved)
         with os.fdopen(read, "rb") as pipe:
             output.write(pipe.read())
-        poll = select.poll()
-        poll.register(process.pidfd, select.POLLIN)
-        poll.poll()
+        while process.next_event() != "ended":
+            pass
         ended = process.collect()
+        os.close(process.diagnostics)
         output.seek(0)
         return Inside(ended, output.read())
 

@@ -19,7 +19,7 @@ def start(**changes):
         "args": ["-m", "server", "--token", SECRET],
         "transport": "stdio",
         "policy": {"network": ["api.example.com"], "subprocess": False, "limits": {"memory": 512}},
-        "enforcement": {"seccomp": "enforced", "cgroup": "degraded"},
+        "controls": [("seccomp", "allow-listed", "enforced", "bpf"), ("cpu", "1 core", "degraded", "init")],
         "environment": ["B", f"A={SECRET}", "B"],
     }
     return events.start("run", **(values | changes))
@@ -42,7 +42,10 @@ def test_a_start_record_says_who_what_and_how():
         "subprocess": False,
         "limits": {"memory": 512},
     }
-    assert record["enforcement"] == {"seccomp": "enforced", "cgroup": "degraded"}
+    assert record["enforcement"] == {"seccomp": "enforced", "cpu": "degraded"}
+    assert record["requested"] == {"seccomp": "allow-listed", "cpu": "1 core"}
+    assert record["mechanisms"] == {"seccomp": "bpf", "cpu": "init"}
+    assert record["degraded"] is True
     assert record["environment"] == ["A", "B"]
 
 

@@ -19,10 +19,22 @@ def examine(call, *arguments):
 def test_checks_beside_those_of_the_sandbox(call):
     checks, called = examine(call)
 
-    assert set(checks) > CHECKS
+    assert set(checks) == CHECKS
     for name in CHECKS - {"runtime python3", "runtime node", "free space"}:
         assert checks[name]["works"], checks[name]
     assert called.envelope["command"] == "doctor"
+
+
+def test_the_controls_of_the_sandbox_as_every_command_names_them(call):
+    _, called = examine(call)
+    controls = {control["name"]: control for control in called.envelope["result"]["controls"]}
+
+    assert {"filesystem", "network", "landlock", "memory", "cpu"} < set(controls)
+    for control in controls.values():
+        assert control["state"] in {"enforced", "degraded", "unavailable"}
+        assert control["requested"]
+        assert control["mechanism"]
+        assert control["state"] == "enforced" or control["mend"]
 
 
 def test_status_and_envelope_follow_the_required_controls(call):

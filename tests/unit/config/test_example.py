@@ -33,6 +33,7 @@ OTHERS = {
     "executor.grace": ("10ms", 0.01),
     "policy.environment.deny": (["*_TOKEN"], ("*_TOKEN",)),
     "policy.subprocess": (False, False),
+    "sandbox.on_missing": ("degrade", "degrade"),
     "audit.file": ("/var/log/mcp/audit.log", "/var/log/mcp/audit.log"),
     "audit.max_size": ("11M", 11 << 20),
     "audit.keep": (12, 12),

@@ -4,9 +4,9 @@ import os
 import stat
 
 from mcp_client.errors import MCPError
-from mcp_client.policy.model import Policy
+from mcp_client.policy.model import Limits, Policy
 from mcp_client.runtimes.command import Command
-from mcp_client.sandbox.linux import landlock, layout, libc
+from mcp_client.sandbox.linux import layout, libc
 from mcp_client.sandbox.linux.filters import load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.linux.syscalls import AF_UNIX
@@ -52,31 +52,21 @@ class LinuxBackend:
             subprocess=policy.subprocess,
         )
 
-    def controls(self, spec: SandboxSpec) -> tuple[Control, ...]:
-        """What holds for a server with this spec. Whatever is called enforced stops the start if it fails."""
-        return (
-            Control("identity", "enforced", "user namespace with one unprivileged id"),
-            Control("privileges", "enforced", "no capabilities, no_new_privs, no further user namespace"),
-            Control("filesystem", "enforced", "own read-only root in a mount namespace, allow-listed"),
-            Control("process-isolation", "enforced", "pid and ipc namespaces"),
-            Control("network", "enforced", "empty network namespace"),
-            Control("system-calls", "enforced", "seccomp allowlist"),
-            _landlock_control(),
-            Control("descriptors", "enforced", "only standard input, output and error"),
-            Control(
-                "subprocess",
-                "enforced",
-                "children inside the same walls" if spec.subprocess else "seccomp: no fork",
-            ),
-            Control("files", "enforced", "RLIMIT_NOFILE, per process"),
-            Control(
-                "processes",
-                "degraded" if spec.subprocess else "enforced",
-                "RLIMIT_NPROC, threads count too" if spec.subprocess else "seccomp: no fork",
-            ),
-            Control("memory", "degraded", "RLIMIT_DATA, per process"),
-            Control("cpu", "unavailable", "needs a cgroup"),
-        )
+    def forecast(self, limits: Limits, *, subprocess: bool) -> tuple[Control, ...]:
+        """What holds for a server with these limits: a whole sandbox is built, and nothing executed in it."""
+        from mcp_client.sandbox.linux.probes import list_failures
+
+        policy = Policy({}, subprocess, limits, (), ())
+        # Any folder does for a bundle that nobody looks into.
+        spec = self.plan(Command(("/bin/true",), (), ()), policy, tree="/usr", data=None)
+        try:
+            process = self.launch(spec)
+            process.await_ready()
+        except MCPError as error:
+            return list_failures(self._filter_folder, error)
+        process.kill()
+        process.collect()
+        return process.controls
 
     def launch(self, spec: SandboxSpec) -> LinuxProcess:
         """Fork and start building; the server waits behind its gate until release()."""
@@ -86,16 +76,10 @@ class LinuxBackend:
         return LinuxProcess(spec, filters)
 
 
-def _landlock_control() -> Control:
-    version = landlock.interface_version()
-    if not version:
-        return Control("landlock", "unavailable", "this kernel has none; the mounts hold without it")
-    return Control("landlock", "enforced", f"nothing outside the root, interface {version}")
-
-
 def _refuse_network_sockets() -> None:
     """A socket keeps the network namespace it was made in; connected anew, it would lead out of ours."""
-    for descriptor in range(3):
+    # Standard error is not among them: the server gets a pipe of ours.
+    for descriptor in range(2):
         if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and libc.socket_family(descriptor) != AF_UNIX:
             raise MCPError(
                 "sandbox-unavailable",

@@ -1,18 +1,58 @@
-"""How the child's side of the launch talks to the supervisor, and how its steps fail.
+"""How the processes of a launch talk to each other, and how the child's steps fail.
 
-A step that fails is one line on the ``setup`` pipe: ``failed<TAB>stage<TAB>errno<TAB>detail``.
+``setup`` carries lines: ``unshared``, ``init<TAB>PID``, ``ready<TAB>0|1`` (whether the gate is there), and
+``failed<TAB>stage<TAB>errno<TAB>detail``. ``control`` carries single bytes the other way. ``events`` carries
+fixed records from init for as long as the server runs.
 """
 
 import os
+import struct
 from typing import NamedTuple
 
 
 class Channel(NamedTuple):
-    """Pipe ends of the child's side: ``setup`` and ``report`` are written, ``control`` is read."""
+    """Pipe ends of the child's side: ``setup`` and ``events`` are written, ``control`` is read.
+
+    ``diagnostics`` is what becomes the server's standard error.
+    """
 
     setup: int
-    report: int
+    events: int
     control: int
+    diagnostics: int
+
+
+PROGRAM_REFUSED, PROCESS_REFUSED, MEMORY_EXCEEDED, ENDED = b"x", b"p", b"m", b"e"
+
+
+class Event(NamedTuple):
+    """What init says: one of the kinds above.
+
+    ``status`` is the server's wait status, times are seconds, ``largest`` is the peak of the largest process
+    and ``tree`` that of all together in bytes (0 where nobody looked), ``refused`` counts calls refused at
+    the gate. Only the last record, ENDED, fills them.
+    """
+
+    kind: bytes
+    status: int = 0
+    user_seconds: float = 0.0
+    system_seconds: float = 0.0
+    largest: int = 0
+    tree: int = 0
+    refused: int = 0
+
+    def pack(self) -> bytes:
+        """The record; short enough for the kernel to write it in one piece (pipe(7))."""
+        return _EVENT.pack(*self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Event":
+        """The opposite."""
+        return cls(*_EVENT.unpack(data))
+
+
+_EVENT = struct.Struct("=cxxxiddQQQ")
+EVENT_SIZE = _EVENT.size
 
 
 class StepError(Exception):
@@ -47,7 +87,9 @@ def report_failure(channel: Channel, stage: str, error: OSError) -> None:
     os.write(channel.setup, line.encode(errors="backslashreplace") + b"\n")
 
 
-def await_word(control: int) -> None:
-    """Wait for the supervisor; end of file means that it is gone, and so are we."""
-    if not os.read(control, 1):
+def await_word(control: int) -> int:
+    """Wait for the supervisor's next byte; end of file means that it is gone, and so are we."""
+    word = os.read(control, 1)
+    if not word:
         os._exit(1)
+    return word[0]

@@ -2,27 +2,38 @@
 
 import hashlib
 import os
+import struct
+from typing import NamedTuple
 
 from mcp_client.errors import MCPError
 from mcp_client.private import read_private, write_private
 
 _SOURCES = ("syscalls.py", "seccomp.py")
 _INSTRUCTION = 8
+_LENGTHS = struct.Struct("<3I")
 _LARGEST_FILE = 1 << 20
 
 
-def load_filters(folder: str, *, subprocess: bool) -> tuple[bytes, ...]:
+class Filters(NamedTuple):
+    """BPF programs: what init is asked about, which calls exist, which arguments they may not have."""
+
+    gate: bytes
+    calls: bytes
+    arguments: bytes
+
+
+def load_filters(folder: str, *, subprocess: bool) -> Filters:
     """The BPF programs for this machine, from ``folder`` or compiled now.
 
     The file name carries a hash of the profile's source, so a changed profile is never served from an old
     file. A folder that cannot be written costs time, not safety. Raises ``sandbox-unavailable``.
     """
     path = os.path.join(folder, f"{_profile_key(subprocess=subprocess)}.bpf")
-    programs = _read(path)
-    if programs is None:
-        programs = _compile(subprocess=subprocess)
-        _write(path, programs)
-    return programs
+    filters = _read(path)
+    if filters is None:
+        filters = _compile(subprocess=subprocess)
+        _write(path, filters)
+    return filters
 
 
 def _profile_key(*, subprocess: bool) -> str:
@@ -34,7 +45,7 @@ def _profile_key(*, subprocess: bool) -> str:
     return profile.hexdigest()[:32]
 
 
-def _compile(*, subprocess: bool) -> tuple[bytes, ...]:
+def _compile(*, subprocess: bool) -> Filters:
     try:
         from mcp_client.sandbox.linux.seccomp import compile_filters
     except (ImportError, RuntimeError, OSError) as error:
@@ -53,17 +64,20 @@ def _compile(*, subprocess: bool) -> tuple[bytes, ...]:
         ) from error
 
 
-def _read(path: str) -> tuple[bytes, ...] | None:
-    """A stored file is the first program's length in instructions, then both programs."""
+def _read(path: str) -> Filters | None:
+    """A stored file is the programs' lengths in bytes, then the programs."""
     data = read_private(path, _LARGEST_FILE)
-    if data is None:
+    if data is None or len(data) < _LENGTHS.size:
         return None
-    split = _INSTRUCTION + int.from_bytes(data[:_INSTRUCTION], "little") * _INSTRUCTION
-    programs = data[_INSTRUCTION:split], data[split:]
-    whole = all(program and len(program) % _INSTRUCTION == 0 for program in programs)
-    return programs if whole else None
+    lengths = _LENGTHS.unpack_from(data)
+    if len(data) != _LENGTHS.size + sum(lengths) or any(not n or n % _INSTRUCTION for n in lengths):
+        return None
+    programs, at = [], _LENGTHS.size
+    for length in lengths:
+        programs.append(data[at : at + length])
+        at += length
+    return Filters(*programs)
 
 
-def _write(path: str, programs: tuple[bytes, ...]) -> None:
-    length = (len(programs[0]) // _INSTRUCTION).to_bytes(_INSTRUCTION, "little")
-    write_private(path, b"".join((length, *programs)))
+def _write(path: str, filters: Filters) -> None:
+    write_private(path, b"".join((_LENGTHS.pack(*map(len, filters)), *filters)))

@@ -6,6 +6,7 @@ step is applied before the server's exec; a step that fails is reported and ever
 imported once the root is swapped.
 """
 
+import _socket
 import errno
 import fcntl
 import os
@@ -16,21 +17,15 @@ from typing import NoReturn
 
 from mcp_client.sandbox.linux import libc, mounts
 from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
+from mcp_client.sandbox.linux.filters import Filters
+from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener
 from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
+from mcp_client.sandbox.linux.metering import Meter
+from mcp_client.sandbox.linux.reaper import FORWARDED_SIGNALS, Reaper
 from mcp_client.sandbox.linux.server import become_server
 from mcp_client.sandbox.spec import Bind, SandboxSpec
 
 HOSTNAME = "mcp"
-FORWARDED_SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
-REPORT = struct.Struct("=iddQ")
-"""What init says at the end: wait status, user seconds, system seconds, peak memory in bytes."""
 
 _NAMESPACES = (
     libc.CLONE_NEWUSER
@@ -39,7 +34,6 @@ _NAMESPACES = (
     | libc.CLONE_NEWNET
     | libc.CLONE_NEWIPC
     | libc.CLONE_NEWUTS
-    | libc.CLONE_NEWCGROUP
 )
 # Any folder that every Linux host has; the new root hides it only in a namespace that ends with the launch.
 _ANCHOR = "/dev"
@@ -49,7 +43,7 @@ _IFF_UP_RUNNING = 0x41
 _SECURE_BITS = 0b11101111
 
 
-def run_child(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, supervisor: int) -> NoReturn:
+def run_child(spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> NoReturn:
     """Entered right after the fork; never returns."""
     status = 1
     try:
@@ -63,7 +57,7 @@ def run_child(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, s
         os._exit(status)
 
 
-def _become_porter(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, supervisor: int) -> None:
+def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> None:
     with step("die with the supervisor"):
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != supervisor:
@@ -107,9 +101,7 @@ def _clone_granted(spec: SandboxSpec) -> dict[int, int]:
     return clones
 
 
-def _become_init(
-    spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel, clones: dict[int, int]
-) -> None:
+def _become_init(spec: SandboxSpec, filters: Filters, channel: Channel, clones: dict[int, int]) -> None:
     # The porter's end is what the supervisor waits for before this word: only then is the supervisor our
     # parent, and a parent-death signal asked for earlier would be the porter's.
     await_word(channel.control)
@@ -136,6 +128,10 @@ def _become_init(
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     with step("refuse user namespaces"):
         _assert_no_user_namespace()
+    with step("hide the place among cgroups"):
+        # The supervisor has put us where the server is to be; only now is that the root of what can be seen.
+        held = await_word(channel.control)
+        libc.unshare(libc.CLONE_NEWCGROUP)
     with step("drop privileges"):
         os.umask(0o077)
         libc.prctl(libc.PR_SET_SECUREBITS, _SECURE_BITS)
@@ -148,10 +144,15 @@ def _become_init(
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
         _hide_command_line()
     with step("fork the server"):
+        ours, theirs = (end.detach() for end in _socket.socketpair())
         server = os.fork()
     if server == 0:
-        become_server(spec, filters, channel)
-    _reap(server, channel, null)
+        become_server(spec, filters, channel, gate=theirs, held=held)
+    os.close(theirs)
+    listener = receive_listener(ours)
+    processes = spec.limits.processes if spec.subprocess else None
+    keeper = None if listener is None else Gatekeeper(listener, processes)
+    Reaper(server, channel, keeper, Meter(spec.limits, held)).run(null)
 
 
 def _die_with_supervisor(control: int) -> None:
@@ -196,34 +197,3 @@ def _hide_command_line() -> None:
         fields = file.read().rpartition(")")[2].split()
     start, end = int(fields[45]), int(fields[46])
     libc.fill_memory(start, end - start)
-
-
-def _reap(server: int, channel: Channel, null: int) -> NoReturn:
-    """Be pid 1: forward signals, reap orphans, and say how the server ended.
-
-    The exit of pid 1 makes the kernel kill everything that is left in the namespace.
-    """
-    for number in FORWARDED_SIGNALS:
-        signal.signal(number, lambda received, _frame: _forward(server, received))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
-    # The client must see end of file as soon as the server closes its side, and exec must show as such.
-    for standard in range(3):
-        os.dup2(null, standard)
-    # Nothing else of what the supervisor had open at the fork.
-    libc.close_range(3, channel.report - 1)
-    libc.close_range(channel.report + 1, libc.LAST_DESCRIPTOR)
-    while True:
-        pid, status, usage = os.wait4(-1, 0)
-        if pid == server:
-            break
-    peak = usage.ru_maxrss * 1024
-    os.write(channel.report, REPORT.pack(status, usage.ru_utime, usage.ru_stime, peak))
-    os._exit(0)
-
-
-def _forward(server: int, number: int) -> None:
-    try:
-        os.kill(server, number)
-    except ProcessLookupError:
-        # The server ended first; its status is about to be reported.
-        return

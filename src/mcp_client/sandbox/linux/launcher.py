@@ -6,37 +6,67 @@ import signal
 from typing import NoReturn
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
-from mcp_client.sandbox.linux import identity, init, libc
-from mcp_client.sandbox.linux.channel import Channel
+from mcp_client.sandbox.linux import identity, init, landlock, libc
+from mcp_client.sandbox.linux.cgroups import group as cgroup
+from mcp_client.sandbox.linux.channel import (
+    ENDED,
+    EVENT_SIZE,
+    MEMORY_EXCEEDED,
+    PROCESS_REFUSED,
+    PROGRAM_REFUSED,
+    Channel,
+    Event,
+)
+from mcp_client.sandbox.linux.enforcement import Obtained, list_controls
+from mcp_client.sandbox.linux.filters import Filters
+from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
 from mcp_client.sandbox.linux.refusals import explain
-from mcp_client.sandbox.spec import ProcessExit, SandboxSpec, Usage
+from mcp_client.sandbox.linux.server import most_tasks
+from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage
+
+_HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
+_HAPPENINGS: dict[bytes, Happening] = {
+    PROGRAM_REFUSED: "program-refused",
+    PROCESS_REFUSED: "process-refused",
+    MEMORY_EXCEEDED: "memory-exceeded",
+    ENDED: "ended",
+}
 
 
 class LinuxProcess:
-    """A server behind its gate: the world is built, and exec happens at release().
+    """A server that is built but waits: exec happens at release().
 
-    ``pid`` is the sandbox's init as the host sees it; its end is the end of everything inside.
+    ``pid`` is the sandbox's init as the host sees it; its end is the end of everything inside. ``events``
+    and ``diagnostics`` are descriptors to poll: what happens to the server, and its standard error.
     """
 
-    def __init__(self, spec: SandboxSpec, filters: tuple[bytes, ...]) -> None:
+    controls: tuple[Control, ...]
+
+    def __init__(self, spec: SandboxSpec, filters: Filters) -> None:
         """Fork and build the sandbox. Raises ``sandbox-unavailable`` or ``sandbox-setup-failed``."""
         libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
         setup_read, setup_write = os.pipe()
-        report_read, report_write = os.pipe()
+        events_read, events_write = os.pipe()
         control_read, control_write = os.pipe()
+        diagnostics_read, diagnostics_write = os.pipe()
         supervisor = os.getpid()
         porter = os.fork()
         if porter == 0:
-            for descriptor in (setup_read, report_read, control_write):
+            for descriptor in (setup_read, events_read, control_write, diagnostics_read):
                 os.close(descriptor)
-            channel = Channel(setup_write, report_write, control_read)
+            channel = Channel(setup_write, events_write, control_read, diagnostics_write)
             init.run_child(spec, filters, channel, supervisor)
-        for descriptor in (setup_write, report_write, control_read):
+        for descriptor in (setup_write, events_write, control_read, diagnostics_write):
             os.close(descriptor)
+        self._spec = spec
         self._setup = setup_read
         self._lines = b""
-        self._report = report_read
         self._control = control_write
+        self._last: Event | None = None
+        self._memory_exceeded = False
+        self._group: cgroup.Group | None = None
+        self.events = events_read
+        self.diagnostics = diagnostics_read
         self.pid = porter
         try:
             self._expect("unshared")
@@ -44,19 +74,33 @@ class LinuxProcess:
             self._say()
             self.pid = int(self._expect("init")[0])
             os.waitpid(porter, 0)
-            self.pidfd = os.pidfd_open(self.pid)
+            self._placement = cgroup.begin(self.pid, spec.limits, tasks=most_tasks(spec))
             self._say()
         except BaseException:
             self._abandon()
             raise
 
     def await_ready(self) -> None:
-        """Wait until every control is applied and only exec is left. Raises like the constructor."""
+        """Wait until all is applied and only exec is left; ``controls`` then says how far each holds.
+
+        Raises like the constructor.
+        """
         try:
-            self._expect("ready")
+            placed = self._placement.complete()
+            if isinstance(placed, cgroup.Group):
+                self._group = placed
+            controllers = frozenset() if self._group is None else self._group.controllers
+            self._say(sum(_HELD[name] for name in controllers))
+            (gated,) = self._expect("ready")
+            if self._group is not None:
+                self._group.retire(self.pid)
         except BaseException:
             self._abandon()
             raise
+        by = placed.mechanism if isinstance(placed, cgroup.Group) else placed.reason
+        mend = None if isinstance(placed, cgroup.Group) else placed.mend
+        obtained = Obtained(landlock.interface_version(), gated == "1", controllers, by, mend)
+        self.controls = list_controls(self._spec.limits, obtained, subprocess=self._spec.subprocess)
 
     def release(self) -> None:
         """Let the server execute. Raises ``entrypoint-missing`` or ``entrypoint-not-executable``."""
@@ -81,24 +125,48 @@ class LinuxProcess:
 
     def kill(self) -> None:
         """End init and with it, by the kernel's hand, every process of the sandbox."""
+        if self._group is not None:
+            self._group.kill()
         self.signal(signal.SIGKILL)
 
-    def collect(self) -> ProcessExit:
-        """Reap init after its end and tell how the server ended; usage is None when init was killed."""
-        _, init_status, usage = os.wait4(self.pid, 0)
-        report = os.read(self._report, init.REPORT.size)
-        os.close(self._report)
-        os.close(self._control)
-        os.close(self.pidfd)
-        if len(report) == init.REPORT.size:
-            status, user, system, peak = init.REPORT.unpack(report)
-            return _process_exit(status, Usage(user, system, peak))
-        total = Usage(usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024)
-        return _process_exit(init_status, total)
+    def next_event(self) -> Happening:
+        """What made ``events`` readable; "ended" also when init itself is gone."""
+        data = os.read(self.events, EVENT_SIZE)
+        event = Event.unpack(data) if len(data) == EVENT_SIZE else Event(ENDED)
+        if event.kind == ENDED:
+            self._last = event if data else None
+        self._memory_exceeded |= event.kind == MEMORY_EXCEEDED
+        return _HAPPENINGS[event.kind]
 
-    def _say(self) -> None:
+    def collect(self) -> ProcessExit:
+        """Reap after the event "ended", and tell how the server ended and what it used."""
+        used = None if self._group is None else self._group.usage()
+        # The word that init waits for; the end of init is the end of the namespace.
+        os.close(self._control)
+        if self._last is None:
+            self.kill()
+        _, status, own = os.wait4(self.pid, 0)
+        if self._group is not None:
+            self._group.kill()
+            self._group.remove()
+        os.close(self.events)
+        last = self._last or Event(ENDED, status, own.ru_utime, own.ru_stime, own.ru_maxrss * 1024)
+        usage = Usage(last.user_seconds, last.system_seconds, max(last.largest, last.tree))
+        if used is not None:
+            peak = usage.peak_memory if used.peak_memory is None else used.peak_memory
+            usage = Usage(used.user_seconds, used.system_seconds, peak)
+        code = os.waitstatus_to_exitcode(last.status)
+        return ProcessExit(
+            status=code if code >= 0 else None,
+            signal=None if code >= 0 else -code,
+            out_of_memory=self._memory_exceeded or (used is not None and used.oom),
+            refused=last.refused,
+            usage=usage,
+        )
+
+    def _say(self, word: int = 0) -> None:
         try:
-            os.write(self._control, b".")
+            os.write(self._control, bytes((word,)))
         except BrokenPipeError:
             # The child is gone; what it said before is on the setup pipe and is read next.
             return
@@ -149,11 +217,8 @@ class LinuxProcess:
     def _abandon(self) -> None:
         self.kill()
         os.waitpid(self.pid, 0)
-
-
-def _process_exit(status: int, usage: Usage) -> ProcessExit:
-    code = os.waitstatus_to_exitcode(status)
-    return ProcessExit(code, None, usage) if code >= 0 else ProcessExit(None, -code, usage)
+        if self._group is not None:
+            self._group.remove()
 
 
 def _map_ids(porter: int) -> None:

@@ -37,6 +37,8 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_MODE_FILTER = 2
+SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3
 LAST_DESCRIPTOR = 0xFFFFFFFF
 
 _SYS_OPEN_TREE = 428
@@ -50,6 +52,8 @@ _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_ADD_RULE = 445
 _SYS_LANDLOCK_RESTRICT_SELF = 446
 _LANDLOCK_CREATE_RULESET_VERSION = 1
+# Below 425 the numbers are an architecture's own.
+_SYS_SECCOMP = 317 if os.uname().machine == "x86_64" else 277
 
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
@@ -105,6 +109,15 @@ def close_range(first: int, last: int) -> None:
     """close_range(2), nothing when the range is empty; os.closerange() is a loop in portable builds."""
     if first <= last:
         _syscall("close_range", _SYS_CLOSE_RANGE, first, last, 0)
+
+
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor but those."""
+    first = 0
+    for descriptor in sorted(kept):
+        close_range(first, descriptor - 1)
+        first = descriptor + 1
+    close_range(first, LAST_DESCRIPTOR)
 
 
 def sethostname(name: str) -> None:
@@ -233,3 +246,10 @@ def load_seccomp_filter(program: bytes) -> None:
         PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(request), zero, zero
     )
     _checked(loaded, "seccomp")
+
+
+def load_seccomp_listener(program: bytes) -> int:
+    """The same with a listener: a descriptor that is asked what it leaves open (seccomp_unotify(2))."""
+    request = _FilterProgram(len(program) // 8, program)
+    flags = SECCOMP_FILTER_FLAG_NEW_LISTENER
+    return _syscall("seccomp listener", _SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(request))

@@ -1,91 +1,65 @@
-"""Try each control of the Linux sandbox in a process of its own, then all of them together."""
+"""Try each wall of the Linux sandbox in a process of its own, to say which one a host refuses."""
 
 import errno
 import os
 import resource
-import tempfile
 from collections.abc import Callable
 
-from mcp_client.errors import MCPError
-from mcp_client.policy.model import DEFAULT_LIMITS, Policy
-from mcp_client.runtimes.command import Command
+from mcp_client.errors import MCPError, printable
 from mcp_client.sandbox.linux import landlock, libc
-from mcp_client.sandbox.linux.backend import LinuxBackend
+from mcp_client.sandbox.linux.enforcement import WALLS
 from mcp_client.sandbox.linux.filters import load_filters
 from mcp_client.sandbox.linux.refusals import explain
-from mcp_client.sandbox.probes import Probe, attempt
+from mcp_client.sandbox.spec import Control
 
 
-def probe_linux(filter_folder: str) -> list[Probe]:
-    """Every control by itself, the limits, and the whole sandbox up to where a server would start."""
-    steps: tuple[tuple[str, str, Callable[[], None]], ...] = (
-        ("identity", "user namespace with one unprivileged id", _new_user),
-        ("filesystem", "own read-only root in a mount namespace", _own_root),
-        ("process-isolation", "pid and ipc namespaces, fresh /proc", _own_processes),
-        ("network", "empty network namespace", _own_network),
-        ("privileges", "no capabilities, no_new_privs", _no_privileges),
-        ("system-calls", "seccomp filter", lambda: _filtered(filter_folder)),
-        ("landlock", "nothing outside the root", _landlocked),
-        ("files", "RLIMIT_NOFILE", lambda: _limited(resource.RLIMIT_NOFILE)),
-    )
-    probes = [attempt(control, mechanism, _in_child(step), _mend) for control, mechanism, step in steps]
-    probes += _limit_probes()
-    probes.append(_whole(filter_folder))
-    return probes
+def list_failures(filter_folder: str, failure: MCPError) -> tuple[Control, ...]:
+    """The report of a host on which the whole sandbox ended in ``failure``: each wall, tried by itself."""
+    steps: dict[str, Callable[[], None]] = {
+        "identity": _new_user,
+        "privileges": _no_privileges,
+        "filesystem": _own_root,
+        "process-isolation": _own_processes,
+        "network": _own_network,
+        "system-calls": lambda: _filtered(filter_folder),
+        "landlock": _landlocked,
+        "files": _limited,
+    }
+    whole = Control("sandbox", "all together", "unavailable", failure.message, failure.hint)
+    return (*(_attempt(name, step) for name, step in steps.items()), whole)
 
 
-def _limit_probes() -> list[Probe]:
-    """What rlimits alone can do for limits on the whole server; cgroups are not used by this release."""
-    return [
-        Probe("memory", False, "degraded: RLIMIT_DATA, per process", None, required=False),
-        Probe("processes", False, "degraded: RLIMIT_NPROC, threads count too", None, required=False),
-        Probe("cpu", False, "unavailable: needs a cgroup", None, required=False),
-    ]
+def _attempt(name: str, step: Callable[[], None]) -> Control:
+    requested, mechanism = WALLS.get(name, ("a limit", "RLIMIT_NOFILE"))
+    try:
+        _run_in_child(step)
+    except OSError as error:
+        detail = f"{mechanism}: {printable(error.strerror or str(error))}"
+        return Control(name, requested, "unavailable", detail, _mend(error))
+    return Control(name, requested, "enforced", mechanism)
 
 
-def _whole(filter_folder: str) -> Probe:
-    """Build a complete sandbox and stop at its gate: nothing is executed."""
-    policy = Policy({}, False, DEFAULT_LIMITS, (), ())
-    backend = LinuxBackend(filter_folder)
-    with tempfile.TemporaryDirectory(prefix="mcp-doctor-") as tree:
-        os.chmod(tree, 0o755)
+def _run_in_child(action: Callable[[], None]) -> None:
+    """Run ``action`` in a forked child; its OSError comes back here."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
         try:
-            process = backend.launch(
-                backend.plan(Command(("/bin/true",), (), ()), policy, tree=tree, data=None)
-            )
-            process.await_ready()
-            process.kill()
-            process.collect()
-        except MCPError as error:
-            return Probe("sandbox", False, error.message, error.hint, required=True)
-    return Probe("sandbox", True, "everything together", None, required=True)
-
-
-def _in_child(action: Callable[[], None]) -> Callable[[], None]:
-    """``action`` in a forked child; its OSError comes back here."""
-
-    def run() -> None:
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                action()
-                status = 0
-            except (OSError, MCPError) as error:
-                number = error.errno if isinstance(error, OSError) else 0
-                os.write(write, f"{number or 0}\t{error}".encode())
-            finally:
-                os._exit(status)
-        os.close(write)
-        with os.fdopen(read, "rb") as pipe:
-            answer = pipe.read().decode(errors="replace")
-        _, status = os.waitpid(child, 0)
-        if status:
-            code, _, text = answer.partition("\t")
-            raise OSError(int(code or 0), text or f"ended with wait status {status}")
-
-    return run
+            action()
+            status = 0
+        except (OSError, MCPError) as error:
+            number = error.errno if isinstance(error, OSError) else 0
+            os.write(write, f"{number or 0}\t{error}".encode())
+        finally:
+            os._exit(status)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        answer = pipe.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    if status:
+        code, _, text = answer.partition("\t")
+        raise OSError(int(code or 0), text or f"ended with wait status {status}")
 
 
 def _mend(error: OSError) -> str:
@@ -150,10 +124,9 @@ def _no_privileges() -> None:
 
 
 def _filtered(filter_folder: str) -> None:
-    programs = load_filters(filter_folder, subprocess=False)
+    filters = load_filters(filter_folder, subprocess=False)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-    for program in programs:
-        libc.load_seccomp_filter(program)
+    libc.load_seccomp_filter(filters.calls)
     try:
         os.fork()
     except PermissionError:
@@ -168,8 +141,8 @@ def _landlocked() -> None:
     os.close(os.open(f"/proc/self/fd/{outside}", os.O_RDONLY))
 
 
-def _limited(limit: int) -> None:
-    resource.setrlimit(limit, (8, 8))
+def _limited() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
     try:
         for _ in range(16):
             os.dup(0)

@@ -2,22 +2,46 @@
 
 import errno
 import os
+import struct
 
 import pyseccomp
 
 from mcp_client.sandbox.linux import syscalls
+from mcp_client.sandbox.linux.filters import Filters
 
 _LOW_32_BITS = 0xFFFFFFFF
 _BINARY_TREE = 2
 
+# linux/bpf_common.h, linux/seccomp.h, linux/audit.h
+_INSTRUCTION = struct.Struct("=HBBI")
+_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_OFFSET_NUMBER, _OFFSET_ARCHITECTURE = 0, 4
+_RETURN_ERRNO = 0x00050000
+_AUDIT_ARCH_X86_64 = 0xC000003E
+_X32_SYSCALL_BIT = 0x40000000
 
-def compile_filters(*, subprocess: bool) -> tuple[bytes, bytes]:
-    """Two BPF programs, both to be loaded: which calls exist, and which arguments they may not have.
 
-    The kernel applies the stricter answer of the two. Arguments of 32 bits are compared under a mask, since
-    the kernel ignores the upper half and a plain comparison does not. Raises OSError.
+def compile_filters(*, subprocess: bool) -> Filters:
+    """The BPF programs, all to be loaded; the kernel applies the strictest answer.
+
+    Arguments of 32 bits are compared under a mask, since the kernel ignores the upper half and a plain
+    comparison does not. Raises OSError.
     """
-    return _export(_allowed_calls(subprocess=subprocess)), _export(_forbidden_arguments())
+    return Filters(
+        gate=_export(_asked_at_the_gate(subprocess=subprocess)),
+        calls=_export(_allowed_calls(subprocess=subprocess)),
+        arguments=_export(_forbidden_arguments()),
+    )
+
+
+def _asked_at_the_gate(*, subprocess: bool) -> pyseccomp.SyscallFilter:
+    """What init decides, call by call: new processes where they are allowed, else new programs."""
+    program = _new_filter(pyseccomp.ALLOW)
+    if subprocess:
+        program.add_rule(pyseccomp.NOTIFY, "clone", _masked(0, syscalls.CLONE_THREAD, 0))
+    for name in filter(_known, syscalls.FORKS if subprocess else syscalls.EXECUTIONS):
+        program.add_rule(pyseccomp.NOTIFY, name)
+    return program
 
 
 def _masked(argument: int, mask: int, value: int) -> pyseccomp.Arg:
@@ -26,7 +50,7 @@ def _masked(argument: int, mask: int, value: int) -> pyseccomp.Arg:
 
 def _new_filter(default: int) -> pyseccomp.SyscallFilter:
     program = pyseccomp.SyscallFilter(default)
-    # Another ABI (int 0x80, x32) has other numbers for the same calls; nothing honest uses one.
+    # Another ABI (int 0x80) has other numbers for the same calls; nothing honest uses one.
     program.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     return program
 
@@ -43,7 +67,8 @@ def _allowed_calls(*, subprocess: bool) -> pyseccomp.SyscallFilter:
     for name in filter(_known, (*syscalls.ALLOWED, *forks)):
         program.add_rule(pyseccomp.ALLOW, name)
     if subprocess:
-        program.add_rule(pyseccomp.ALLOW, "clone", _masked(0, syscalls.CLONE_NAMESPACES, 0))
+        refused = syscalls.CLONE_NAMESPACES | syscalls.CLONE_PARENT
+        program.add_rule(pyseccomp.ALLOW, "clone", _masked(0, refused, 0))
     else:
         thread = syscalls.CLONE_THREAD
         allowed = _masked(0, syscalls.CLONE_NAMESPACES | thread, thread)
@@ -77,4 +102,23 @@ def _export(program: pyseccomp.SyscallFilter) -> bytes:
     with os.fdopen(descriptor, "w+b") as file:
         program.export_bpf(file)
         file.seek(0)
-        return file.read()
+        return _unknown_x32() + file.read()
+
+
+def _unknown_x32() -> bytes:
+    """Instructions before all others: x32 calls do not exist, as on a kernel without them.
+
+    They share the architecture's number with the native ones, and libseccomp could only kill for both.
+    """
+    if os.uname().machine != "x86_64":
+        return b""
+    return b"".join(
+        _INSTRUCTION.pack(*instruction)
+        for instruction in (
+            (_LOAD_WORD, 0, 0, _OFFSET_ARCHITECTURE),
+            (_JUMP_EQUAL, 0, 3, _AUDIT_ARCH_X86_64),
+            (_LOAD_WORD, 0, 0, _OFFSET_NUMBER),
+            (_JUMP_AT_LEAST, 0, 1, _X32_SYSCALL_BIT),
+            (_RETURN, 0, 0, _RETURN_ERRNO | errno.ENOSYS),
+        )
+    )

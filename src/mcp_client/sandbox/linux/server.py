@@ -10,18 +10,26 @@ from typing import NoReturn
 
 from mcp_client.sandbox.linux import landlock, libc
 from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
+from mcp_client.sandbox.linux.filters import Filters
+from mcp_client.sandbox.linux.gate import load_gate
+from mcp_client.sandbox.linux.metering import MEMORY
 from mcp_client.sandbox.spec import SandboxSpec
 
 _MAX_FILE = 4 << 30
 _THREADS = 256
+# Private memory is counted when it is asked for, not when it is used; a cgroup counts what is used.
+_UNUSED_SHARE = 4
 
 
-def become_server(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channel) -> NoReturn:
-    """Apply what belongs to the server's own process, wait at the gate, and execute; never returns."""
+def become_server(spec: SandboxSpec, filters: Filters, channel: Channel, *, gate: int, held: int) -> NoReturn:
+    """Apply what belongs to the server's own process, wait until it is let go, and execute; never returns.
+
+    ``gate`` is the socket to init for the gate's listener; ``held`` is what a cgroup keeps (metering).
+    """
     try:
         os.setsid()
         with step("set limits"):
-            for limit, value in resource_limits(spec).items():
+            for limit, value in resource_limits(spec, memory_held=bool(held & MEMORY)).items():
                 resource.setrlimit(limit, (value, value))
         with step("enter the working folder"):
             _enter_folder(spec.directory)
@@ -31,15 +39,16 @@ def become_server(spec: SandboxSpec, filters: tuple[bytes, ...], channel: Channe
         with step("reset signals"):
             _reset_signals()
         with step("close descriptors"):
-            first, second = sorted((channel.setup, channel.control))
-            libc.close_range(3, first - 1)
-            libc.close_range(first + 1, second - 1)
-            libc.close_range(second + 1, libc.LAST_DESCRIPTOR)
+            os.dup2(channel.diagnostics, 2)
+            libc.close_all_but(0, 1, 2, channel.setup, channel.control, gate)
+        with step("load the gate"):
+            gated = load_gate(filters.gate, gate)
+            os.close(gate)
         with step("load the system call filter"):
-            for program in filters:
-                libc.load_seccomp_filter(program)
+            libc.load_seccomp_filter(filters.calls)
+            libc.load_seccomp_filter(filters.arguments)
         with step("report ready"):
-            os.write(channel.setup, b"ready\n")
+            os.write(channel.setup, f"ready\t{gated:d}\n".encode())
             await_word(channel.control)
         with step("exec"):
             os.execve(spec.argv[0], spec.argv, dict(spec.environment))  # noqa: S606  no shell is meant
@@ -58,19 +67,24 @@ def _enter_folder(folder: str) -> None:
         raise NotADirectoryError(errno.ENOTDIR, f"{folder} leads elsewhere")
 
 
-def resource_limits(spec: SandboxSpec) -> Mapping[int, int]:
-    """The rlimits of a spec: RLIMIT_* -> soft and hard value.
+def most_tasks(spec: SandboxSpec) -> int:
+    """Processes and threads together, which is what the kernel can count: room for both."""
+    return _THREADS + (spec.limits.processes if spec.subprocess else 0)
 
-    RLIMIT_NPROC counts threads too, within the sandbox's own user namespace, so threads get room beside the
-    processes. RLIMIT_AS is left alone: Node and Go reserve far more address space than they use.
+
+def resource_limits(spec: SandboxSpec, *, memory_held: bool) -> Mapping[int, int]:
+    """The rlimits of a spec: RLIMIT_* -> soft and hard value; ``memory_held`` when a cgroup counts memory.
+
+    RLIMIT_NPROC counts within the sandbox's own user namespace. RLIMIT_AS is left alone: Node and Go reserve
+    far more address space than they use.
     """
-    tasks = spec.limits.processes + _THREADS if spec.subprocess else _THREADS
+    data = spec.limits.memory * (_UNUSED_SHARE if memory_held else 1)
     return {
         # Not 0, which a core_pattern with a pipe ignores: 1 makes the kernel skip that too (core(5)).
         resource.RLIMIT_CORE: min(1, _hard(resource.RLIMIT_CORE)),
         resource.RLIMIT_MEMLOCK: min(64 << 10, _hard(resource.RLIMIT_MEMLOCK)),
-        resource.RLIMIT_DATA: min(spec.limits.memory, _hard(resource.RLIMIT_DATA)),
-        resource.RLIMIT_NPROC: min(tasks, _hard(resource.RLIMIT_NPROC)),
+        resource.RLIMIT_DATA: min(data, _hard(resource.RLIMIT_DATA)),
+        resource.RLIMIT_NPROC: min(most_tasks(spec), _hard(resource.RLIMIT_NPROC)),
         resource.RLIMIT_NOFILE: min(spec.limits.files, _hard(resource.RLIMIT_NOFILE)),
         resource.RLIMIT_FSIZE: min(_MAX_FILE, _hard(resource.RLIMIT_FSIZE)),
         resource.RLIMIT_MSGQUEUE: 0,

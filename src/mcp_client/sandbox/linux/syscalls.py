@@ -57,8 +57,11 @@ COMMUNICATION = """
 ALLOWED = (*FILES, *MEMORY, *PROCESSES, *TIME_AND_EVENTS, *COMMUNICATION)
 
 FORKS = ("fork", "vfork")
+EXECUTIONS = ("execve", "execveat")
 
 CLONE_THREAD = 0x00010000
+# A child of init's instead of the caller's own.
+CLONE_PARENT = 0x00008000
 # clone(2): new mount, cgroup, uts, ipc, user, pid and network namespaces; CLONE_NEWTIME is clone3's alone.
 CLONE_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 
@@ -115,5 +118,7 @@ RESTRICTIONS = (
     Restriction("ioctl", ((1, _ALL, 0x541C),)),
     # Changing the line discipline loads kernel code on demand.
     Restriction("ioctl", ((1, _ALL, 0x5423),)),
+    # SIOCGIFCONF and its kin (0x8910 to 0x89ff) on a socket that the client made tell of the host's network.
+    *(Restriction("ioctl", ((1, 0xFFFFFFF0, request),)) for request in range(0x8910, 0x8A00, 0x10)),
     Restriction("seccomp", ((1, _SECCOMP_NEW_LISTENER, _SECCOMP_NEW_LISTENER),)),
 )

@@ -1,0 +1,72 @@
+"""Carry the server's standard error to ours, through a pipe of its own.
+
+A server that held our standard error itself could read what a user types into that terminal, change or cut
+the log file behind it, and take what other servers write to the same pipe.
+"""
+
+import os
+import select
+import time
+
+# What poll(2) promises to fit into a pipe that is writable (pipe(7), PIPE_BUF).
+_CHUNK = 4096
+_TARGET = 2
+
+
+class Relay:
+    """One direction, one chunk at a time: a client that reads slowly slows the server down, not us."""
+
+    def __init__(self, source: int) -> None:
+        """``source`` is the reading end of the server's pipe."""
+        self._source: int | None = source
+        self._chunk = b""
+
+    def watch(self, poll: select.poll) -> None:
+        """Register what is waited for: something to read, or room to write it."""
+        if self._source is None:
+            return
+        if self._chunk:
+            poll.register(_TARGET, select.POLLOUT)
+        else:
+            poll.register(self._source, select.POLLIN)
+
+    def move(self, poll: select.poll, ready: dict[int, int]) -> None:
+        """Take one step if it is possible now, and watch for the next."""
+        waited_for = _TARGET if self._chunk else self._source
+        if waited_for is None or waited_for not in ready:
+            return
+        poll.unregister(waited_for)
+        if waited_for == _TARGET:
+            self._write()
+        else:
+            self._read(waited_for)
+        self.watch(poll)
+
+    def drain(self, seconds: float) -> None:
+        """After the server's end: pass on what is left, for as long as somebody takes it."""
+        deadline = time.monotonic() + seconds
+        while self._source is not None and (left := deadline - time.monotonic()) > 0:
+            poll = select.poll()
+            self.watch(poll)
+            self.move(poll, dict(poll.poll(left * 1000)))
+
+    def _read(self, source: int) -> None:
+        self._chunk = os.read(source, _CHUNK)
+        if not self._chunk:
+            self._close()
+
+    def _write(self) -> None:
+        try:
+            self._chunk = self._chunk[os.write(_TARGET, self._chunk) :]
+        except BlockingIOError:
+            # Somebody else filled it first; the next turn waits again.
+            return
+        except OSError:
+            # Nobody reads ours any more: the server is told as it would be if it held it itself.
+            self._chunk = b""
+            self._close()
+
+    def _close(self) -> None:
+        if self._source is not None:
+            os.close(self._source)
+        self._source = None

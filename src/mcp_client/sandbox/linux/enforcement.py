@@ -1,0 +1,93 @@
+"""What holds for one server on this host: every control by name, how far, by what, and what would mend it."""
+
+from typing import NamedTuple
+
+from mcp_client.policy.model import Limits
+from mcp_client.sandbox.spec import Control
+
+
+class Obtained(NamedTuple):
+    """What the host gave: the version of Landlock (0: none), the gate, and the cgroup's controllers.
+
+    ``group`` names the cgroup, or says why there is none; ``group_mend`` is then what mends it.
+    """
+
+    landlock: int
+    gate: bool
+    controllers: frozenset[str]
+    group: str
+    group_mend: str | None
+
+
+# Control: what is requested, and by what it is enforced. The start fails when one of them does.
+WALLS = {
+    "identity": ("unprivileged", "user namespace with one unprivileged id"),
+    "privileges": ("none", "no capabilities, no_new_privs, no further user namespace"),
+    "filesystem": ("allow-listed", "own read-only root in a mount namespace"),
+    "process-isolation": ("own view", "pid and ipc namespaces, fresh /proc"),
+    "network": ("none", "empty network namespace"),
+    "system-calls": ("allow-listed", "seccomp"),
+    "descriptors": ("0 to 2", "all others closed, standard error through a pipe"),
+}
+
+
+def list_controls(limits: Limits, obtained: Obtained, *, subprocess: bool) -> tuple[Control, ...]:
+    """The report for a server in its own namespaces."""
+    return (
+        *(Control(name, requested, "enforced", by) for name, (requested, by) in WALLS.items()),
+        landlock_control(obtained.landlock),
+        subprocess_control(obtained.gate, subprocess=subprocess),
+        *limit_controls(limits, obtained, subprocess=subprocess),
+    )
+
+
+def landlock_control(version: int) -> Control:
+    """The second layer around files."""
+    if version:
+        return Control(
+            "landlock", "second layer", "enforced", f"nothing outside the root, interface {version}"
+        )
+    mend = "use a kernel of 5.13 or later with Landlock in CONFIG_LSM (boot parameter lsm=landlock,...)"
+    return Control("landlock", "second layer", "unavailable", "this kernel has none", mend)
+
+
+def subprocess_control(gate: bool, *, subprocess: bool) -> Control:
+    """Whether the server may start processes and programs."""
+    if subprocess:
+        return Control("subprocess", "allowed", "enforced", "children live inside the same walls")
+    if gate:
+        return Control("subprocess", "none", "enforced", "seccomp: no fork, one execve")
+    by = "seccomp: no fork; but execve, since an outer supervisor holds the only listener"
+    return Control("subprocess", "none", "degraded", by, _LISTENER_MEND)
+
+
+_LISTENER_MEND = "run mcp outside of the container or sandbox that intercepts its system calls"
+
+
+def limit_controls(limits: Limits, obtained: Obtained, *, subprocess: bool) -> tuple[Control, ...]:
+    """Files, processes, memory and cpu."""
+    memory, cores = f"{limits.memory >> 20} MB", f"{limits.cpu} millicores"
+    return (
+        Control("files", f"{limits.files} per process", "enforced", "RLIMIT_NOFILE"),
+        _processes(limits, obtained, subprocess=subprocess),
+        _held("memory", memory, "polled by init, RLIMIT_DATA", obtained),
+        _held("cpu", cores, "polled by init, stop and go", obtained),
+    )
+
+
+def _processes(limits: Limits, obtained: Obtained, *, subprocess: bool) -> Control:
+    if not subprocess:
+        return Control("processes", "1", "enforced", "seccomp: no fork")
+    requested = str(limits.processes)
+    if obtained.gate:
+        return Control("processes", requested, "enforced", "counted at each fork, threads are free")
+    by = "RLIMIT_NPROC: threads count too, and more of both may exist"
+    return Control("processes", requested, "degraded", by, _LISTENER_MEND)
+
+
+def _held(controller: str, requested: str, fallback: str, obtained: Obtained) -> Control:
+    if controller in obtained.controllers:
+        return Control(controller, requested, "enforced", obtained.group)
+    why = f"the {controller} controller is not delegated" if obtained.controllers else obtained.group
+    mend = obtained.group_mend or "let systemd delegate it: Delegate=yes for user@.service"
+    return Control(controller, requested, "degraded", f"{fallback} ({why})", mend)

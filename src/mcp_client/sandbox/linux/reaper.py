@@ -1,0 +1,138 @@
+"""The life of the sandbox's pid 1 once the server exists: forward signals, keep the gate, meter, reap.
+
+Its own end makes the kernel kill everything that is left in the pid namespace.
+"""
+
+import os
+import select
+import signal
+import time
+from types import FrameType
+from typing import NoReturn
+
+from mcp_client.sandbox.linux import libc
+from mcp_client.sandbox.linux.channel import (
+    ENDED,
+    MEMORY_EXCEEDED,
+    PROCESS_REFUSED,
+    PROGRAM_REFUSED,
+    Channel,
+    Event,
+)
+from mcp_client.sandbox.linux.gate import Gatekeeper
+from mcp_client.sandbox.linux.metering import Meter, signal_everything
+
+FORWARDED_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+
+class Reaper:
+    """Stays until the server has ended and the supervisor has seen how."""
+
+    def __init__(self, server: int, channel: Channel, gate: Gatekeeper | None, meter: Meter) -> None:
+        """``server`` is a child; FORWARDED_SIGNALS are blocked until run()."""
+        self._server = server
+        self._channel = channel
+        self._gate = gate
+        self._meter = meter
+        self._notice = PROCESS_REFUSED if gate is not None and gate.counts_processes else PROGRAM_REFUSED
+
+    def run(self, null: int) -> NoReturn:
+        """``null`` takes the place of the standard descriptors."""
+        wake = self._listen_to_signals()
+        self._let_go(null)
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        if self._gate is not None:
+            poll.register(self._gate.descriptor, select.POLLIN)
+        while True:
+            ready = dict(poll.poll(self._milliseconds_to_wait()))
+            if wake in ready:
+                os.read(wake, 64)
+                self._reap()
+            if self._gate is not None and self._gate.descriptor in ready:
+                if ready[self._gate.descriptor] & select.POLLIN:
+                    self._ask_gate(self._gate)
+                else:
+                    # The last process behind it has ended.
+                    poll.unregister(self._gate.descriptor)
+            if self._meter.due_at is not None and time.monotonic() >= self._meter.due_at:
+                self._look()
+
+    def _listen_to_signals(self) -> int:
+        wake, write = os.pipe()
+        for end in (wake, write):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _noted)
+        for number in FORWARDED_SIGNALS:
+            signal.signal(number, self._forward)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
+        # A child may have ended before the handler was there.
+        os.write(write, b"\0")
+        self._kept = (wake, write)
+        return wake
+
+    def _let_go(self, null: int) -> None:
+        """Close all but what is used here.
+
+        The client must see end of file as soon as the server closes its side, and exec must show as such.
+        """
+        for standard in range(3):
+            os.dup2(null, standard)
+        gate = () if self._gate is None else (self._gate.descriptor,)
+        libc.close_all_but(0, 1, 2, *self._kept, *gate, self._channel.events, self._channel.control)
+
+    def _milliseconds_to_wait(self) -> float | None:
+        due = self._meter.due_at
+        return None if due is None else max(0.0, due - time.monotonic()) * 1000 + 1
+
+    def _forward(self, number: int, _frame: FrameType | None) -> None:
+        try:
+            os.kill(self._server, number)
+        except ProcessLookupError:
+            # The server ended first; its status is about to be reported.
+            return
+
+    def _ask_gate(self, gate: Gatekeeper) -> None:
+        before = gate.refusals
+        gate.answer()
+        if before == 0 < gate.refusals:
+            self._say(Event(self._notice))
+
+    def _look(self) -> None:
+        self._meter.look()
+        if self._meter.exceeded:
+            self._say(Event(MEMORY_EXCEEDED))
+            self._meter.due_at = None
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._server:
+                signal_everything(signal.SIGKILL)
+                refused = 0 if self._gate is None else self._gate.refusals
+                largest = usage.ru_maxrss * 1024
+                times = usage.ru_utime, usage.ru_stime
+                self._say(Event(ENDED, status, *times, largest, self._meter.peak, refused))
+                # Until the supervisor has read what the cgroup knows, which goes when its last process does.
+                os.read(self._channel.control, 1)
+                os._exit(0)
+
+    def _say(self, event: Event) -> None:
+        os.write(self._channel.events, event.pack())
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """The wake-up pipe carries it; without a handler, pid 1 would not be woken."""
