@@ -11,6 +11,8 @@ import time
 # What poll(2) promises to fit into a pipe that is writable (pipe(7), PIPE_BUF).
 _CHUNK = 4096
 _TARGET = 2
+# Beyond this a server would make us work, outside of its own share of the processor.
+_BYTES_PER_SECOND = 8 << 20
 
 
 class Relay:
@@ -20,18 +22,21 @@ class Relay:
         """``source`` is the reading end of the server's pipe."""
         self._source: int | None = source
         self._chunk = b""
+        self._second, self._moved = 0.0, 0
+        self.due_at: float | None = None
 
     def watch(self, poll: select.poll) -> None:
-        """Register what is waited for: something to read, or room to write it."""
-        if self._source is None:
-            return
+        """Register what is waited for: something to read, or room to write it; nothing before ``due_at``."""
         if self._chunk:
             poll.register(_TARGET, select.POLLOUT)
-        else:
+        elif self._source is not None and self.due_at is None:
             poll.register(self._source, select.POLLIN)
 
     def move(self, poll: select.poll, ready: dict[int, int]) -> None:
         """Take one step if it is possible now, and watch for the next."""
+        if self.due_at is not None and time.monotonic() >= self.due_at:
+            self.due_at = None
+            self.watch(poll)
         waited_for = _TARGET if self._chunk else self._source
         if waited_for is None or waited_for not in ready:
             return
@@ -45,7 +50,8 @@ class Relay:
     def drain(self, seconds: float) -> None:
         """After the server's end: pass on what is left, for as long as somebody takes it."""
         deadline = time.monotonic() + seconds
-        while self._source is not None and (left := deadline - time.monotonic()) > 0:
+        while (self._source is not None or self._chunk) and (left := deadline - time.monotonic()) > 0:
+            self.due_at = None
             poll = select.poll()
             self.watch(poll)
             self.move(poll, dict(poll.poll(left * 1000)))
@@ -54,6 +60,12 @@ class Relay:
         self._chunk = os.read(source, _CHUNK)
         if not self._chunk:
             self._close()
+        now = time.monotonic()
+        if now - self._second >= 1:
+            self._second, self._moved = now, 0
+        self._moved += len(self._chunk)
+        if self._moved >= _BYTES_PER_SECOND:
+            self.due_at = self._second + 1
 
     def _write(self) -> None:
         try:

@@ -22,6 +22,8 @@ _PASSED_ON = (
     signal.SIGUSR2,
 )
 _DRAIN_SECONDS = 0.05
+# Beyond its end the server's diagnostics wait this long for a client that does not read.
+_LAST_WORDS_SECONDS = 1.0
 # poll(2) takes its time as a signed int of milliseconds; a longer wait is several.
 _LONGEST_POLL = 2**31 - 1
 _STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
@@ -113,7 +115,13 @@ class Supervisor:
             self._keep_time(time.monotonic())
 
     def _milliseconds_to_wait(self) -> float | None:
-        times = (self._timeout_at, self._drained_check_at, self._terminate_at, self._kill_at)
+        times = (
+            self._timeout_at,
+            self._drained_check_at,
+            self._terminate_at,
+            self._kill_at,
+            self._relay.due_at,
+        )
         due = [at for at in times if at is not None]
         if not due:
             return None
@@ -171,7 +179,7 @@ class Supervisor:
     def _outcome(self) -> Outcome:
         ended = self._process.collect()
         seconds = time.monotonic() - self._started
-        self._relay.drain(self._grace)
+        self._relay.drain(_LAST_WORDS_SECONDS)
         kind: OutcomeKind = "exit" if ended.signal is None else "signal"
         if self._timed_out:
             kind = "timeout"

@@ -23,6 +23,8 @@ _CONTINUE = 1
 _APPEARS_WITHIN = 0.01
 _LOOK_AGAIN_AFTER = 0.0001
 _HELD_FOR = 1.0
+# Somebody who asks this often wants to keep init busy; without a listener the kernel itself says no (ENOSYS).
+_PATIENCE = 100
 
 
 class Gatekeeper:
@@ -36,6 +38,7 @@ class Gatekeeper:
         """``listener`` is the descriptor that came with the filter."""
         self.descriptor = listener
         self.refusals = 0
+        self.closed = False
         self._processes = processes
         self._executed = False
         self._unseen: list[float] = []
@@ -63,6 +66,9 @@ class Gatekeeper:
     def _decide_program(self, caller: int) -> None:
         if self._executed:
             self._refuse(caller, errno.EPERM)
+            if self.refusals >= _PATIENCE:
+                os.close(self.descriptor)
+                self.closed = True
         else:
             # Still our own code and a single thread: nothing else can hold this place.
             self._executed = self._let_through(caller)

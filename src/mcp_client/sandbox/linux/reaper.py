@@ -59,8 +59,8 @@ class Reaper:
             if self._gate is not None and self._gate.descriptor in ready:
                 if ready[self._gate.descriptor] & select.POLLIN:
                     self._ask_gate(self._gate)
-                else:
-                    # The last process behind it has ended.
+                if self._gate.closed or not ready[self._gate.descriptor] & select.POLLIN:
+                    # Closed for good, or the last process behind it has ended.
                     poll.unregister(self._gate.descriptor)
             if self._meter.due_at is not None and time.monotonic() >= self._meter.due_at:
                 self._look()
