@@ -10,16 +10,20 @@ from mcp_client.private import read_private, write_private
 
 _SOURCES = ("syscalls.py", "seccomp.py")
 _INSTRUCTION = 8
-_LENGTHS = struct.Struct("<3I")
+_LENGTHS = struct.Struct("<4I")
 _LARGEST_FILE = 1 << 20
 
 
 class Filters(NamedTuple):
-    """BPF programs: what init is asked about, which calls exist, which arguments they may not have."""
+    """BPF programs: what init is asked about, which calls exist, which arguments they may not have.
+
+    ``sockets`` is more of the last, for a server that holds a socket of its client's.
+    """
 
     gate: bytes
     calls: bytes
     arguments: bytes
+    sockets: bytes
 
 
 def load_filters(folder: str, *, subprocess: bool) -> Filters:

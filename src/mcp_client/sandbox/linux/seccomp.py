@@ -3,6 +3,7 @@
 import errno
 import os
 import struct
+from collections.abc import Iterable
 
 import pyseccomp
 
@@ -30,7 +31,8 @@ def compile_filters(*, subprocess: bool) -> Filters:
     return Filters(
         gate=_export(_asked_at_the_gate(subprocess=subprocess)),
         calls=_export(_allowed_calls(subprocess=subprocess)),
-        arguments=_export(_forbidden_arguments()),
+        arguments=_export(_forbidden_arguments(syscalls.RESTRICTIONS)),
+        sockets=_export(_forbidden_arguments(syscalls.FOREIGN_SOCKET_RESTRICTIONS)),
     )
 
 
@@ -88,9 +90,9 @@ def _allowed_calls(*, subprocess: bool) -> pyseccomp.SyscallFilter:
     return program
 
 
-def _forbidden_arguments() -> pyseccomp.SyscallFilter:
+def _forbidden_arguments(restrictions: Iterable[syscalls.Restriction]) -> pyseccomp.SyscallFilter:
     program = _new_filter(pyseccomp.ALLOW)
-    for restriction in syscalls.RESTRICTIONS:
+    for restriction in restrictions:
         if _known(restriction.syscall):
             conditions = [_masked(*condition) for condition in restriction.conditions]
             program.add_rule(pyseccomp.ERRNO(errno.EPERM), restriction.syscall, *conditions)

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+import stat
 import sys
 from collections.abc import Mapping
 from typing import NoReturn
@@ -47,6 +48,8 @@ def become_server(spec: SandboxSpec, filters: Filters, channel: Channel, *, gate
         with step("load the system call filter"):
             libc.load_seccomp_filter(filters.calls)
             libc.load_seccomp_filter(filters.arguments)
+            if any(stat.S_ISSOCK(os.fstat(standard).st_mode) for standard in (0, 1)):
+                libc.load_seccomp_filter(filters.sockets)
         with step("report ready"):
             os.write(channel.setup, f"ready\t{gated:d}\n".encode())
             await_word(channel.control)
