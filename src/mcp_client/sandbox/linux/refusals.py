@@ -7,11 +7,16 @@ from mcp_client.errors import MCPError
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _CLONE_SWITCH = "/proc/sys/kernel/unprivileged_userns_clone"
 _LIMIT = "/proc/sys/user/max_user_namespaces"
+_FIRST_STAGES = frozenset({"create namespaces", "map the user"})
+_PRIVILEGED_STAGES = frozenset(
+    {"bring up loopback", "open mount sources", "build the root", "enter the root", "refuse user namespaces"}
+)
+_FILTER_STAGES = frozenset({"load the gate", "load the system call filter"})
 
 
 def explain(stage: str, number: int, detail: str) -> MCPError:
     """The error for a set-up step that failed with errno ``number``."""
-    if stage in {"create namespaces", "map the user"}:
+    if stage in _FIRST_STAGES or (stage in _PRIVILEGED_STAGES and _capabilities_withheld(number)):
         return MCPError(
             "sandbox-unavailable",
             f"this host does not let a user build a sandbox ({stage}: {detail})",
@@ -24,11 +29,22 @@ def explain(stage: str, number: int, detail: str) -> MCPError:
             hint="inside a container: start it with an unmasked /proc "
             "(docker: --security-opt systempaths=unconfined)",
         )
+    if stage in _FILTER_STAGES and number in {errno.EINVAL, errno.ENOSYS}:
+        return MCPError(
+            "sandbox-unavailable",
+            f"this kernel does not filter system calls ({stage}: {detail})",
+            hint="use a kernel with CONFIG_SECCOMP_FILTER, version 5.12 or later",
+        )
     return MCPError(
         "sandbox-setup-failed",
         f"could not {stage}: {detail}",
         hint="nothing was started; 'mcp doctor' tries each control by itself",
     )
+
+
+def _capabilities_withheld(number: int) -> bool:
+    """AppArmor on Ubuntu grants the namespace, and then none of the capabilities that come with it."""
+    return number in {errno.EPERM, errno.EACCES} and _setting(_APPARMOR) == "1"
 
 
 def _namespace_mend(number: int) -> str:
