@@ -1,20 +1,23 @@
-"""Build the product's own sandbox around one Python program and bring back what it printed."""
+"""Build the product's own sandbox around one program and bring back what it wrote."""
 
 import functools
 import json
 import os
-import subprocess
+import select
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from subprocess import run as run_process
 from typing import Any, NamedTuple
 
 from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits, Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.runtimes.find import Host, Runtime, find_runtime
 from mcp_client.sandbox.linux.backend import LinuxBackend
-from mcp_client.sandbox.spec import ProcessExit
+from mcp_client.sandbox.linux.launcher import LinuxProcess
+from mcp_client.sandbox.spec import Control, ProcessExit
 
 SMALL = DEFAULT_LIMITS._replace(memory=64 << 20)
 
@@ -49,10 +52,13 @@ class Report(NamedTuple):
 
 
 class Inside(NamedTuple):
-    """How one sandboxed program ended, and what it wrote."""
+    """How one sandboxed program ended, what it wrote to its two outputs, and what happened to it."""
 
     exit: ProcessExit
     output: bytes
+    errors: bytes
+    happenings: tuple[str, ...]
+    controls: tuple[Control, ...]
 
 
 @functools.cache
@@ -62,57 +68,102 @@ def python_runtime() -> Runtime:
         return find_runtime("python3", None, Host({}, os.environ, os.path.join(folder, "memo")))
 
 
-def run_inside(
-    program: str,
-    arguments: Iterable[str] = (),
+def python_command(*arguments: str) -> Command:
+    """A command for that interpreter."""
+    runtime = python_runtime()
+    return Command((runtime.executable, *arguments), runtime.paths, ())
+
+
+def run_inside(program: str, arguments: Iterable[str] = (), **options: Any) -> Inside:
+    """Execute Python source text in a sandbox as a server would be; ``options`` as for run_command()."""
+    return run_command(python_command("-I", "-c", program, *arguments), **options)
+
+
+def run_command(
+    command: Command,
     *,
     subprocess: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     folders: Iterable[Folder] = (),
     environment: Mapping[str, str] | None = None,
     tree: str | None = None,
+    data: str | None = None,
+    standard: Mapping[int, int] | None = None,
 ) -> Inside:
-    """Execute Python source text in a sandbox as a server would be."""
-    runtime = python_runtime()
+    """Execute ``command`` in a sandbox; ``standard`` puts descriptors of the host in the place of 0 to 2."""
     policy = Policy(dict(environment or {}), subprocess, limits, tuple(folders), ())
-    argv = (runtime.executable, "-I", "-c", program, *arguments)
-    with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryDirectory() as empty:
         os.chmod(empty, 0o755)
-        backend = LinuxBackend(os.path.join(empty, "filters"))
-        command = Command(argv, runtime.paths, ())
-        spec = backend.plan(command, policy, tree=tree or empty, data=None)
-        saved = os.dup(1)
+        backend = LinuxBackend(filter_folder())
+        spec = backend.plan(command, policy, tree=tree or empty, data=data)
         read, write = os.pipe2(os.O_CLOEXEC)
-        os.dup2(write, 1)
-        os.close(write)
-        try:
+        with placed({1: write, **(standard or {})}):
+            os.close(write)
             process = backend.launch(spec)
             process.await_ready()
             process.release()
+        try:
+            output, errors, happenings = _follow(process, read)
         finally:
-            os.dup2(saved, 1)
-            os.close(saved)
-        with os.fdopen(read, "rb") as pipe:
-            output.write(pipe.read())
-        while process.next_event() != "ended":
-            pass
-        ended = process.collect()
-        os.close(process.diagnostics)
-        output.seek(0)
-        return Inside(ended, output.read())
+            os.close(read)
+            os.close(process.diagnostics)
+        return Inside(process.collect(), output, errors, happenings, process.controls)
+
+
+def filter_folder() -> str:
+    """Where compiled filters are kept for all tests of this user; compiling costs 60 ms."""
+    return os.path.join(tempfile.gettempdir(), f"filters-of-tests-{os.geteuid()}")
+
+
+@contextmanager
+def placed(descriptors: Mapping[int, int]) -> Iterator[None]:
+    """For a while, ``descriptors``: number -> what stands there."""
+    saved = {number: os.dup(number) for number in descriptors}
+    try:
+        for number, descriptor in descriptors.items():
+            os.dup2(descriptor, number)
+        yield
+    finally:
+        for number, descriptor in saved.items():
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+def _follow(process: LinuxProcess, output: int) -> tuple[bytes, bytes, tuple[str, ...]]:
+    """Read both outputs until the server has ended and neither has more to say."""
+    poll = select.poll()
+    read: dict[int, list[bytes]] = {output: [], process.diagnostics: []}
+    for descriptor in (*read, process.events):
+        poll.register(descriptor, select.POLLIN)
+    happenings = []
+    left = {*read, process.events}
+    while left:
+        for descriptor, _ in poll.poll():
+            if descriptor == process.events:
+                happened = process.next_event()
+                happenings.append(happened)
+                done = happened == "ended"
+            else:
+                data = os.read(descriptor, 1 << 16)
+                read[descriptor].append(data)
+                done = not data
+            if done:
+                poll.unregister(descriptor)
+                left.remove(descriptor)
+    return b"".join(read[output]), b"".join(read[process.diagnostics]), tuple(happenings)
 
 
 def attempt_inside(body: str, target: Any = None, **options: Any) -> Report:
     """Run the body of ``attempt()`` in the sandbox."""
     inside = run_inside(_program(body), [json.dumps(target)], **options)
-    assert inside.output, f"the attempt said nothing: {inside.exit}"
+    assert inside.output, f"the attempt said nothing: {inside}"
     return _report(inside.output)
 
 
 def attempt_outside(body: str, target: Any = None) -> Report:
     """Run the same body without a sandbox, as the user who runs the tests."""
     argv = [sys.executable, "-I", "-c", _program(body), json.dumps(target)]
-    done = subprocess.run(argv, capture_output=True, check=False, timeout=60)
+    done = run_process(argv, capture_output=True, check=False, timeout=250)
     assert done.stdout, done.stderr.decode()
     return _report(done.stdout)
 

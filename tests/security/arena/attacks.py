@@ -1,0 +1,134 @@
+"""Tables of attacks: what a program says inside the sandbox, and what it says where a control is missing."""
+
+import functools
+import os
+import re
+from collections.abc import Mapping
+from subprocess import run as run_process
+from typing import NamedTuple
+
+from arena.programs import PROGRAM, interpreter_of, tree_of
+from arena.sandbox import python_command, python_runtime, run_command
+from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits
+from mcp_client.runtimes.command import Command
+
+_LINE = re.compile(r"^(\S+) (got|refused): (.*)$", re.MULTILINE)
+_TIMEOUT = 250
+
+# Where the positive control runs: as the user without a sandbox, or as root of namespaces made for it.
+PLAIN: tuple[str, ...] = ()
+NAMESPACES = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc")
+NAMESPACES = (*NAMESPACES, "--net", "--ipc", "--uts", "--kill-child")
+
+
+class Program(NamedTuple):
+    """An attack program and how it is started; ``source`` is below the folder of attacks.
+
+    ``control`` prefixes the command for the positive control. ``arguments`` select attempts.
+    """
+
+    source: str
+    subprocess: bool = False
+    limits: Limits = DEFAULT_LIMITS
+    folders: tuple[Folder, ...] = ()
+    control: tuple[str, ...] = PLAIN
+    arguments: tuple[str, ...] = ()
+
+
+class Attack(NamedTuple):
+    """One attempt of a program and what must be heard inside and outside.
+
+    What is heard is ``got``, ``got=VALUE``, the name of an errno, or ``signal=N``; ``|`` separates
+    alternatives.
+    """
+
+    program: Program
+    name: str
+    inside: str
+    outside: str
+
+
+def table(program: Program, text: str, *, alone: bool = False) -> list[Attack]:
+    """Attacks from lines of three columns: name, inside, outside. ``alone`` gives each a run of its own."""
+    found = []
+    for line in text.strip().splitlines():
+        name, inside, outside = line.split()
+        own = program._replace(arguments=(name,)) if alone else program
+        found.append(Attack(own, name, inside, outside))
+    return found
+
+
+def identify(attack: Attack) -> str:
+    """The test's id."""
+    return attack.name
+
+
+def check(attack: Attack, targets: Mapping[str, str] | None = None) -> None:
+    """Assert that the attack works where a control is missing, and that it does not in the sandbox.
+
+    ``targets`` are variables that tell the program what to aim at.
+    """
+    given = tuple(sorted((targets or {}).items()))
+    outside = heard_outside(attack.program, given)
+    assert agrees(outside.get(attack.name, outside["end"]), attack.outside), ("outside", attack, outside)
+    inside = heard_inside(attack.program, given)
+    assert agrees(inside.get(attack.name, inside["end"]), attack.inside), ("inside", attack, inside)
+
+
+def agrees(heard: str, expected: str) -> bool:
+    """Whether one of the alternatives was heard."""
+    return any(heard == one or (one == "got" and heard.startswith("got=")) for one in expected.split("|"))
+
+
+@functools.cache
+def heard_inside(program: Program, targets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Attempt -> what was heard, from one run in the sandbox; ``end`` tells how the program ended."""
+    inside = run_command(
+        _command("/bundle", program),
+        subprocess=program.subprocess,
+        limits=program.limits,
+        folders=program.folders,
+        environment=dict(targets),
+        tree=tree_of(program.source),
+    )
+    return _heard(inside.output, inside.exit.status, inside.exit.signal, inside.errors)
+
+
+@functools.cache
+def heard_outside(program: Program, targets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """The same where the positive control is."""
+    command = _command(tree_of(program.source), program)
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **dict(targets)}
+    done = run_process(
+        [*program.control, *command.argv],
+        env=environment,
+        capture_output=True,
+        check=False,
+        timeout=_TIMEOUT,
+    )
+    died = -done.returncode if done.returncode < 0 else None
+    return _heard(done.stdout, None if died else done.returncode, died, done.stderr)
+
+
+def _command(folder: str, program: Program) -> Command:
+    path = os.path.join(folder, PROGRAM)
+    interpreter = interpreter_of(program.source)
+    if interpreter == "python":
+        return python_command("-I", path, *program.arguments)
+    if interpreter is not None:
+        return Command((interpreter, path, *program.arguments), python_runtime().paths, ())
+    return Command((path, *program.arguments), (), ())
+
+
+def _heard(output: bytes, status: int | None, signal: int | None, errors: bytes) -> dict[str, str]:
+    text = output.decode(errors="replace")
+    found = {}
+    for name, kind, value in _LINE.findall(text):
+        found[name] = f"got={value}" if kind == "got" else value
+    if signal is not None:
+        end = f"signal={signal}"
+    elif text.endswith("end\n"):
+        end = f"status={status}"
+    else:
+        end = f"status={status} without an end: {text[-500:]} {errors[-500:].decode(errors='replace')}"
+    return {**found, "end": end}
