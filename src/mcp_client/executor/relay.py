@@ -1,9 +1,11 @@
 """Carry the server's standard error to ours, through a pipe of its own.
 
 A server that held our standard error itself could read what a user types into that terminal, change or cut
-the log file behind it, and take what other servers write to the same pipe.
+the log file behind it, and take what other servers write to the same pipe. On a terminal, what could move
+the cursor, set the clipboard or hide text is shown instead of obeyed.
 """
 
+import codecs
 import os
 import select
 import time
@@ -13,6 +15,14 @@ _CHUNK = 4096
 _TARGET = 2
 # Beyond this a server would make us work, outside of its own share of the processor.
 _BYTES_PER_SECOND = 8 << 20
+_Decoder = codecs.getincrementaldecoder("utf-8")
+_LAYOUT = "\n\r\t"
+
+
+def _harmless(text: str) -> bytes:
+    """Controls of the terminal and marks of direction as escapes."""
+    shown = (c if c.isprintable() or c in _LAYOUT else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown).encode()
 
 
 class Relay:
@@ -23,6 +33,7 @@ class Relay:
         self._source: int | None = source
         self._chunk = b""
         self._second, self._moved = 0.0, 0
+        self._decoder = _Decoder("backslashreplace") if os.isatty(_TARGET) else None
         self.due_at: float | None = None
 
     def watch(self, poll: select.poll) -> None:
@@ -57,13 +68,14 @@ class Relay:
             self.move(poll, dict(poll.poll(left * 1000)))
 
     def _read(self, source: int) -> None:
-        self._chunk = os.read(source, _CHUNK)
-        if not self._chunk:
+        data = os.read(source, _CHUNK)
+        if not data:
             self._close()
+        self._chunk = data if self._decoder is None else _harmless(self._decoder.decode(data, not data))
         now = time.monotonic()
         if now - self._second >= 1:
             self._second, self._moved = now, 0
-        self._moved += len(self._chunk)
+        self._moved += len(data)
         if self._moved >= _BYTES_PER_SECOND:
             self.due_at = self._second + 1
 

@@ -1,9 +1,11 @@
 """The server's diagnostics on their way to ours."""
 
+import contextlib
 import os
 import select
 import subprocess
 import sys
+import termios
 
 from mcp_client.executor.relay import Relay
 
@@ -36,6 +38,26 @@ def test_every_byte_arrives_in_order() -> None:
 def test_a_flood_is_slowed_down_and_still_complete() -> None:
     data = os.urandom(20_000)
     assert relayed(data, "16384") == data
+
+
+def test_a_terminal_obeys_nothing_that_the_server_says() -> None:
+    leader, terminal = os.openpty()
+    attributes = termios.tcgetattr(terminal)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+    # A C1 control in UTF-8 is cut in the middle by the size of a chunk.
+    data = b"a" * 4095 + "\x9b31m\x1b]52;c;eA==\x07\u202egnp\tgrün\r\n".encode()
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stderr=terminal) as process:
+        os.close(terminal)
+        assert process.stdin is not None
+        process.stdin.write(data)
+        process.stdin.close()
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the last holder of the terminal is gone
+            while more := os.read(leader, 65536):
+                shown += more
+    os.close(leader)
+    assert shown.decode()[4095:] == "\\x9b31m\\x1b]52;c;eA==\\x07\\u202egnp\tgrün\r\n"
 
 
 def test_the_last_words_are_passed_on_and_a_stuck_reader_is_not_waited_for_long() -> None:

@@ -152,7 +152,7 @@ def _become_init(spec: SandboxSpec, filters: Filters, channel: Channel, clones: 
     listener = receive_listener(ours)
     processes = spec.limits.processes if spec.subprocess else None
     keeper = None if listener is None else Gatekeeper(listener, processes)
-    Reaper(server, channel, keeper, Meter(spec.limits, held)).run(null)
+    Reaper(server, channel, keeper, Meter(spec, held)).run(null)
 
 
 def _die_with_supervisor(control: int) -> None:

@@ -7,8 +7,9 @@ unmapped memory files are not seen, and a stop reaches the whole server rather t
 import os
 import signal
 import time
+from collections.abc import Sequence
 
-from mcp_client.policy.model import Limits
+from mcp_client.sandbox.spec import SandboxSpec, Tmpfs
 
 # What is held by a cgroup instead; one byte from the supervisor.
 MEMORY, CPU, PROCESSES = 1, 2, 4
@@ -19,13 +20,13 @@ _LONGEST_STOP = 1.0
 _BUSY_SHARE = 0.25
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_SCRATCH = ("/tmp", "/home/mcp", "/dev/shm")  # noqa: S108  paths inside the sandbox
 
 
 class Sample:
     """What the processes of this pid namespace use at one moment: seconds of CPU so far, bytes of memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Sequence[str]) -> None:
+        """``scratch`` are the file systems in memory that the server can fill."""
         # What the gate costs is the server's doing, and so is the time of those that were reaped.
         self.cpu = sum(os.times()[:4])
         self.private = self.resident = 0
@@ -36,7 +37,7 @@ class Sample:
             except (OSError, ValueError, IndexError):
                 # It ended while it was looked at; its time is its parent's by now.
                 continue
-        self._unmapped = _scratch_memory() + _system_v_memory()
+        self._unmapped = sum(map(_used_bytes, scratch)) + _system_v_memory()
         self.private += self._unmapped
         self.resident += self._unmapped
 
@@ -70,12 +71,9 @@ def _resident(pid: str) -> int:
         return 0
 
 
-def _scratch_memory() -> int:
-    total = 0
-    for folder in _SCRATCH:
-        found = os.statvfs(folder)
-        total += (found.f_blocks - found.f_bfree) * found.f_frsize
-    return total
+def _used_bytes(folder: str) -> int:
+    found = os.statvfs(folder)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def _system_v_memory() -> int:
@@ -105,10 +103,11 @@ def signal_everything(number: int) -> None:
 class Meter:
     """Keeps the limits that the cgroup does not hold. Times are seconds of the monotonic clock."""
 
-    def __init__(self, limits: Limits, held: int) -> None:
+    def __init__(self, spec: SandboxSpec, held: int) -> None:
         """``held`` is a sum of MEMORY, CPU and PROCESSES."""
-        self._memory = None if held & MEMORY else limits.memory
-        self._cores = None if held & CPU else limits.cpu / 1000
+        self._memory = None if held & MEMORY else spec.limits.memory
+        self._cores = None if held & CPU else spec.limits.cpu / 1000
+        self._scratch = [op.target for op in spec.mounts if isinstance(op, Tmpfs) and op.writable]
         self._looked_at = time.monotonic()
         self._cpu = 0.0
         self._debt = 0.0
@@ -125,8 +124,9 @@ class Meter:
         if self._stopped:
             signal_everything(signal.SIGCONT)
             self._stopped = False
-        sample = Sample()
-        elapsed, used = now - self._looked_at, sample.cpu - self._cpu
+        sample = Sample(self._scratch)
+        # The time of a process that nobody waited for is lost with it.
+        elapsed, used = now - self._looked_at, max(0.0, sample.cpu - self._cpu)
         self._looked_at, self._cpu = now, sample.cpu
         self.peak = max(self.peak, sample.private)
         if self._memory is not None and sample.resident > self._memory:
