@@ -16,13 +16,12 @@ from mcp_client.sandbox.linux import libc
 # _IOWR('!', 0, struct seccomp_notif) and _IOWR('!', 1, struct seccomp_notif_resp), linux/seccomp.h
 _RECEIVE = 0xC0502100
 _SEND = 0xC0182101
-_NOTIFICATION = struct.Struct("=Q72x")
+_NOTIFICATION = struct.Struct("=QI68x")
 _RESPONSE = struct.Struct("=QqiI")
 _CONTINUE = 1
 
-_APPEARS_WITHIN = 0.01
-_LOOK_AGAIN_AFTER = 0.0001
-_HELD_FOR = 1.0
+# A fork that was let through takes less, unless its caller is kept from running.
+_IN_FLIGHT_SECONDS = 1.0
 # Somebody who asks this often wants to keep init busy; without a listener the kernel itself says no (ENOSYS).
 _PATIENCE = 100
 
@@ -41,7 +40,7 @@ class Gatekeeper:
         self.closed = False
         self._processes = processes
         self._executed = False
-        self._unseen: list[float] = []
+        self._in_flight: dict[int, float] = {}
 
     @property
     def counts_processes(self) -> bool:
@@ -57,11 +56,11 @@ class Gatekeeper:
             if error.errno in {errno.ENOENT, errno.EINTR}:
                 return
             raise
-        (caller,) = _NOTIFICATION.unpack(request)
+        caller, thread = _NOTIFICATION.unpack(request)
         if self._processes is None:
             self._decide_program(caller)
         else:
-            self._decide_process(caller, self._processes)
+            self._decide_process(caller, thread, self._processes)
 
     def _decide_program(self, caller: int) -> None:
         if self._executed:
@@ -73,20 +72,21 @@ class Gatekeeper:
             # Still our own code and a single thread: nothing else can hold this place.
             self._executed = self._let_through(caller)
 
-    def _decide_process(self, caller: int, limit: int) -> None:
-        """One at a time: a process that was let through must be visible before the next is counted."""
-        now = time.monotonic()
-        self._unseen = [since for since in self._unseen if now - since < _HELD_FOR]
-        before = count_processes()
-        if before + len(self._unseen) >= limit:
+    def _decide_process(self, caller: int, thread: int, limit: int) -> None:
+        """A fork that was let through and cannot be seen yet takes a place as well."""
+        self._in_flight.pop(thread, None)
+        if count_processes() + len(self._in_flight) >= limit:
+            now = time.monotonic()
+            self._in_flight = {
+                other: since
+                for other, since in self._in_flight.items()
+                if now - since < _IN_FLIGHT_SECONDS and _may_be_forking(other)
+            }
+        # Counted after the others were looked at: whatever has left its fork by then is seen.
+        if count_processes() + len(self._in_flight) >= limit:
             self._refuse(caller, errno.EAGAIN)
         elif self._let_through(caller):
-            while count_processes() <= before:
-                if time.monotonic() - now > _APPEARS_WITHIN:
-                    # It failed, ended already, or waits for its turn to run: its place stays taken for now.
-                    self._unseen.append(now)
-                    return
-                time.sleep(_LOOK_AGAIN_AFTER)
+            self._in_flight[thread] = time.monotonic()
 
     def _refuse(self, caller: int, number: int) -> None:
         self.refusals += 1
@@ -104,6 +104,15 @@ class Gatekeeper:
                 return False
             raise
         return True
+
+
+def _may_be_forking(thread: int) -> bool:
+    """Not when it sleeps, is stopped or gone: a fork does none of these (proc_pid_stat(5), "state")."""
+    try:
+        with open(f"/proc/{thread}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] in {"R", "D"}
+    except (OSError, IndexError):
+        return False
 
 
 def count_processes() -> int:

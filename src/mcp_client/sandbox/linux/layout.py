@@ -76,7 +76,6 @@ _PROC_MASKED = (
     "timer_stats",
     "vmallocinfo",
 )
-_PROC_FROZEN = ("bus", "driver", "fs", "irq", "pressure", "sys", "tty")
 # Of what the kernel counts per user of the host, a server gets a part; the rest stays the user's.
 _QUOTAS = {"max_inotify_instances": "32", "max_inotify_watches": "16384"}
 # Stores of package managers that keep every library under one immutable root of their own.
@@ -186,9 +185,8 @@ def _proc() -> Iterator[MountOperation]:
             yield Tmpfs(path, size=4096, inodes=1, mode=0o555, writable=False)
         elif os.path.exists(path):
             yield Bind("/dev/null", path, device=True)
-    for name in _PROC_FROZEN:
-        if os.path.isdir(f"/proc/{name}"):
-            yield Freeze(f"/proc/{name}")
+    # Settings of the kernel, and a process's own: its place in the order in which memory is taken back.
+    yield Freeze("/proc")
 
 
 def _devices() -> Iterator[MountOperation]:

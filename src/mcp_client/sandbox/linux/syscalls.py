@@ -111,6 +111,18 @@ def _mode_restrictions() -> list[Restriction]:
     return found
 
 
+def _keeper_restrictions() -> list[Restriction]:
+    """Process 1, which keeps the gate and the limits, is of the same user: nobody slows it down."""
+    keeper = (0, _ALL, 1)
+    calls = ("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
+    found = [Restriction(call, (keeper,)) for call in calls]
+    # By its number, or all of the user's at once (setpriority(2), ioprio_set(2)).
+    for call, one, everyone in (("setpriority", 0, 2), ("ioprio_set", 1, 3)):
+        found.append(Restriction(call, ((0, _ALL, one), (1, _ALL, 1))))
+        found.append(Restriction(call, ((0, _ALL, everyone),)))
+    return found
+
+
 RESTRICTIONS = (
     *_mode_restrictions(),
     # Typing into the terminal that the server may share with its user (CVE-2017-5226).
@@ -119,6 +131,7 @@ RESTRICTIONS = (
     # Changing the line discipline loads kernel code on demand.
     Restriction("ioctl", ((1, _ALL, 0x5423),)),
     Restriction("seccomp", ((1, _SECCOMP_NEW_LISTENER, _SECCOMP_NEW_LISTENER),)),
+    *_keeper_restrictions(),
 )
 
 # For a server that holds a socket of its client's: the ioctls of network interfaces (0x8910 to 0x89ff,
