@@ -8,7 +8,7 @@ from arena.sandbox import run_inside
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
-from mcp_client.sandbox.linux import identity, init, landlock, libc, mounts, server
+from mcp_client.sandbox.linux import identity, init, landlock, libc, mounts, privileges, server
 
 PROOF = "import os; open('/mnt/proof/started', 'w'); print('started')"
 
@@ -28,7 +28,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "the nested namespace's refusal": (init, "_assert_no_user_namespace"),
     "capabilities": (libc, "drop_all_capabilities"),
     "prctl": (libc, "prctl"),
-    "the privileges' proof": (init, "_assert_unprivileged"),
+    "the privileges' proof": (privileges, "assert_unprivileged"),
     "the command line": (init, "_hide_command_line"),
     "Landlock": (landlock, "restrict_to_root"),
     "rlimits": (server, "resource_limits"),

@@ -12,6 +12,7 @@ import struct
 import time
 
 from mcp_client.sandbox.linux import libc
+from mcp_client.sandbox.linux.population import Population
 
 # _IOWR('!', 0, struct seccomp_notif) and _IOWR('!', 1, struct seccomp_notif_resp), linux/seccomp.h
 _RECEIVE = 0xC0502100
@@ -33,12 +34,13 @@ class Gatekeeper:
     server itself, is the last. Otherwise that many may exist at a time, itself included; threads are free.
     """
 
-    def __init__(self, listener: int, processes: int | None) -> None:
-        """``listener`` is the descriptor that came with the filter."""
+    def __init__(self, listener: int, processes: int | None, population: Population) -> None:
+        """``listener`` is the descriptor that came with the filter; ``population`` is who is counted."""
         self.descriptor = listener
         self.refusals = 0
         self.closed = False
         self._processes = processes
+        self._population = population
         self._executed = False
         self._in_flight: dict[int, float] = {}
 
@@ -75,7 +77,7 @@ class Gatekeeper:
     def _decide_process(self, caller: int, thread: int, limit: int) -> None:
         """A fork that was let through and cannot be seen yet takes a place as well."""
         self._in_flight.pop(thread, None)
-        if count_processes() + len(self._in_flight) >= limit:
+        if len(self._population.pids()) + len(self._in_flight) >= limit:
             now = time.monotonic()
             self._in_flight = {
                 other: since
@@ -83,7 +85,7 @@ class Gatekeeper:
                 if now - since < _IN_FLIGHT_SECONDS and _may_be_forking(other)
             }
         # Counted after the others were looked at: whatever has left its fork by then is seen.
-        if count_processes() + len(self._in_flight) >= limit:
+        if len(self._population.pids()) + len(self._in_flight) >= limit:
             self._refuse(caller, errno.EAGAIN)
         elif self._let_through(caller):
             self._in_flight[thread] = time.monotonic()
@@ -113,11 +115,6 @@ def _may_be_forking(thread: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] in {"R", "D"}
     except (OSError, IndexError):
         return False
-
-
-def count_processes() -> int:
-    """Processes in this pid namespace, threads not counted, init itself left out."""
-    return sum(name.isdigit() for name in os.listdir("/proc")) - 1
 
 
 def load_gate(program: bytes, init: int) -> bool:

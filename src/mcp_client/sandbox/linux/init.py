@@ -13,17 +13,19 @@ import os
 import select
 import signal
 import struct
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from mcp_client.sandbox.linux import libc, mounts
+from mcp_client.sandbox.linux import libc, mounts, privileges
 from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener
 from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
 from mcp_client.sandbox.linux.metering import Meter
+from mcp_client.sandbox.linux.population import Namespace, Population
 from mcp_client.sandbox.linux.reaper import FORWARDED_SIGNALS, Reaper
-from mcp_client.sandbox.linux.server import become_server
-from mcp_client.sandbox.spec import Bind, SandboxSpec
+from mcp_client.sandbox.linux.server import Confinement, become_server
+from mcp_client.sandbox.spec import Bind, SandboxSpec, Tmpfs
 
 HOSTNAME = "mcp"
 
@@ -39,15 +41,18 @@ _NAMESPACES = (
 _ANCHOR = "/dev"
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
-# Lock every behaviour that gives meaning to uid 0 (capabilities(7), "The securebits flags").
-_SECURE_BITS = 0b11101111
 
 
 def run_child(spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> NoReturn:
     """Entered right after the fork; never returns."""
+    run_steps(lambda: _become_porter(spec, filters, channel, supervisor), channel)
+
+
+def run_steps(steps: Callable[[], None], channel: Channel) -> NoReturn:
+    """The outermost frame of a forked child: whatever fails is reported, and the process ends."""
     status = 1
     try:
-        _become_porter(spec, filters, channel, supervisor)
+        steps()
         status = 0
     except StepError as failure:
         report_failure(channel, failure.stage, failure.error)
@@ -64,7 +69,7 @@ def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, superv
             raise ProcessLookupError(errno.ESRCH, "the supervisor is gone")
         os.setsid()
     with step("offer the server first when memory runs out"):
-        _offer_to_the_oom_killer()
+        offer_to_the_oom_killer()
     clones: dict[int, int] = {}
     if os.geteuid() == 0:
         with step("map granted folders"):
@@ -84,7 +89,7 @@ def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, superv
     _become_init(spec, filters, channel, clones)
 
 
-def _offer_to_the_oom_killer() -> None:
+def offer_to_the_oom_killer() -> None:
     """Of all the user's programs the server goes first: limits per process do not bound shared memory."""
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("1000")
@@ -134,34 +139,57 @@ def _become_init(spec: SandboxSpec, filters: Filters, channel: Channel, clones: 
         libc.unshare(libc.CLONE_NEWCGROUP)
     with step("drop privileges"):
         os.umask(0o077)
-        libc.prctl(libc.PR_SET_SECUREBITS, _SECURE_BITS)
-        libc.drop_all_capabilities()
-        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-        _assert_unprivileged()
+        privileges.lock_meaning_of_root()
+        privileges.drop_privileges()
         # Credentials changed, which cleared the parent-death signal (prctl(2)) and made us dumpable or not
         # by a system-wide setting: pid 1 holds the operator's environment and must never be readable.
         _die_with_supervisor(channel.control)
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
         _hide_command_line()
+    server, gate = fork_server(spec, filters, channel, held, Confinement())
+    scratch = (op.target for op in spec.mounts if isinstance(op, Tmpfs) and op.writable)
+    keep_server(spec, channel, (server, gate), held, Namespace(scratch), null)
+
+
+def fork_server(
+    spec: SandboxSpec, filters: Filters, channel: Channel, held: int, confinement: Confinement
+) -> tuple[int, int]:
+    """The server's process id and our end of the socket that brings the gate's listener."""
     with step("fork the server"):
         ours, theirs = (end.detach() for end in _socket.socketpair())
         server = os.fork()
     if server == 0:
-        become_server(spec, filters, channel, gate=theirs, held=held)
+        become_server(spec, filters, channel, confinement, gate=theirs, held=held)
     os.close(theirs)
-    listener = receive_listener(ours)
+    return server, ours
+
+
+def keep_server(
+    spec: SandboxSpec,
+    channel: Channel,
+    forked: tuple[int, int],
+    held: int,
+    population: Population,
+    null: int,
+    kept: Iterable[int] = (),
+) -> NoReturn:
+    """Init's life from here on; ``forked`` is from fork_server(), ``kept`` stays open until the end."""
+    server, gate = forked
+    listener = receive_listener(gate)
     processes = spec.limits.processes if spec.subprocess else None
-    keeper = None if listener is None else Gatekeeper(listener, processes)
-    Reaper(server, channel, keeper, Meter(spec, held)).run(null)
+    keeper = None if listener is None else Gatekeeper(listener, processes, population)
+    meter = Meter(spec.limits, held, population)
+    Reaper(server, channel, keeper, meter, population, kept).run(null)
 
 
 def _die_with_supervisor(control: int) -> None:
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if _hung_up(control):
+    if hung_up(control):
         os._exit(1)
 
 
-def _hung_up(descriptor: int) -> bool:
+def hung_up(descriptor: int) -> bool:
+    """Whether nobody is left at the other end of a pipe."""
     poll = select.poll()
     poll.register(descriptor, 0)
     return bool(poll.poll(0))
@@ -179,15 +207,6 @@ def _assert_no_user_namespace() -> None:
     except OSError:
         return
     raise PermissionError(errno.EPERM, "a further user namespace could be created")
-
-
-def _assert_unprivileged() -> None:
-    wanted = {"CapInh": "0", "CapPrm": "0", "CapEff": "0", "CapBnd": "0", "CapAmb": "0", "NoNewPrivs": "1"}
-    with open("/proc/self/status", encoding="utf-8") as file:
-        found = dict(line.split(":\t", 1) for line in file if ":\t" in line)
-    for name, value in wanted.items():
-        if int(found[name], 16) != int(value):
-            raise PermissionError(errno.EPERM, f"{name} is {found[name].strip()}, not {value}")
 
 
 def _hide_command_line() -> None:

@@ -50,12 +50,12 @@ class LinuxProcess:
         control_read, control_write = os.pipe()
         diagnostics_read, diagnostics_write = os.pipe()
         supervisor = os.getpid()
-        porter = os.fork()
-        if porter == 0:
+        child = os.fork()
+        if child == 0:
             for descriptor in (setup_read, events_read, control_write, diagnostics_read):
                 os.close(descriptor)
             channel = Channel(setup_write, events_write, control_read, diagnostics_write)
-            init.run_child(spec, filters, channel, supervisor)
+            self._run_child(spec, filters, channel, supervisor)
         for descriptor in (setup_write, events_write, control_read, diagnostics_write):
             os.close(descriptor)
         self._spec = spec
@@ -67,18 +67,28 @@ class LinuxProcess:
         self._group: cgroup.Group | None = None
         self.events = events_read
         self.diagnostics = diagnostics_read
-        self.pid = porter
+        self.pid = child
         try:
-            self._expect("unshared")
-            _map_ids(porter)
-            self._say()
-            self.pid = int(self._expect("init")[0])
-            os.waitpid(porter, 0)
+            self._meet_init()
             self._placement = cgroup.begin(self.pid, spec.limits, tasks=most_tasks(spec))
             self._say()
         except BaseException:
             self._abandon()
             raise
+
+    def _run_child(self, spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> NoReturn:
+        init.run_child(spec, filters, channel, supervisor)
+
+    def _meet_init(self) -> None:
+        """From the forked child to the init that waits for the first word; ``pid`` is then its."""
+        self._expect("unshared")
+        _map_ids(self.pid)
+        self._say()
+        porter, self.pid = self.pid, int(self._expect("init")[0])
+        os.waitpid(porter, 0)
+
+    def _list_controls(self, obtained: Obtained) -> tuple[Control, ...]:
+        return list_controls(self._spec.limits, obtained, subprocess=self._spec.subprocess)
 
     def await_ready(self) -> None:
         """Wait until all is applied and only exec is left; ``controls`` then says how far each holds.
@@ -100,7 +110,7 @@ class LinuxProcess:
         by = placed.mechanism if isinstance(placed, cgroup.Group) else placed.reason
         mend = None if isinstance(placed, cgroup.Group) else placed.mend
         obtained = Obtained(landlock.interface_version(), gated == "1", controllers, by, mend)
-        self.controls = list_controls(self._spec.limits, obtained, subprocess=self._spec.subprocess)
+        self.controls = self._list_controls(obtained)
 
     def release(self) -> None:
         """Let the server execute. Raises ``entrypoint-missing`` or ``entrypoint-not-executable``."""

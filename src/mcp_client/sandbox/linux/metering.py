@@ -7,9 +7,9 @@ unmapped memory files are not seen, and a stop reaches the whole server rather t
 import os
 import signal
 import time
-from collections.abc import Sequence
 
-from mcp_client.sandbox.spec import SandboxSpec, Tmpfs
+from mcp_client.policy.model import Limits
+from mcp_client.sandbox.linux.population import Population
 
 # What is held by a cgroup instead; one byte from the supervisor.
 MEMORY, CPU, PROCESSES = 1, 2, 4
@@ -23,25 +23,25 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Sample:
-    """What the processes of this pid namespace use at one moment: seconds of CPU so far, bytes of memory."""
+    """What the processes of a server use at one moment: seconds of CPU so far, bytes of memory."""
 
-    def __init__(self, scratch: Sequence[str]) -> None:
-        """``scratch`` are the file systems in memory that the server can fill."""
+    def __init__(self, population: Population) -> None:
+        """Look at each of them."""
         # What the gate costs is the server's doing, and so is the time of those that were reaped.
         self.cpu = sum(os.times()[:4])
         self.private = self.resident = 0
-        self._pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+        self._pids = population.pids()
         for pid in self._pids:
             try:
                 self._add(pid)
             except (OSError, ValueError, IndexError):
                 # It ended while it was looked at; its time is its parent's by now.
                 continue
-        self._unmapped = sum(map(_used_bytes, scratch)) + _system_v_memory()
+        self._unmapped = population.unmapped_memory()
         self.private += self._unmapped
         self.resident += self._unmapped
 
-    def _add(self, pid: str) -> None:
+    def _add(self, pid: int) -> None:
         _, resident, shared, *_ = map(int, _read(f"/proc/{pid}/statm").split())
         # proc_pid_stat(5): utime, stime, cutime and cstime, counted after the name, which may hold anything.
         fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
@@ -54,7 +54,7 @@ class Sample:
         return self._unmapped + sum(map(_proportional, self._pids))
 
 
-def _proportional(pid: str) -> int:
+def _proportional(pid: int) -> int:
     try:
         lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
         fields = dict(line.split(":", 1) for line in lines[1:])
@@ -63,7 +63,7 @@ def _proportional(pid: str) -> int:
         return _resident(pid)
 
 
-def _resident(pid: str) -> int:
+def _resident(pid: int) -> int:
     """For a process that does not let itself be looked at, or a kernel that tells no more."""
     try:
         return int(_read(f"/proc/{pid}/statm").split()[1]) * _PAGE
@@ -71,43 +71,19 @@ def _resident(pid: str) -> int:
         return 0
 
 
-def _used_bytes(folder: str) -> int:
-    found = os.statvfs(folder)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize
-
-
-def _system_v_memory() -> int:
-    """proc_sysvipc(5): the column ``rss`` of each segment, in bytes."""
-    try:
-        heading, *segments = _read("/proc/sysvipc/shm").splitlines()
-    except OSError:
-        return 0
-    column = heading.split().index("rss")
-    return sum(int(segment.split()[column]) for segment in segments)
-
-
 def _read(path: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 
 
-def signal_everything(number: int) -> None:
-    """Reach every process of this pid namespace but init, at once: nothing can fork past it (kill(2))."""
-    try:
-        os.kill(-1, number)
-    except ProcessLookupError:
-        # Nothing is left.
-        return
-
-
 class Meter:
     """Keeps the limits that the cgroup does not hold. Times are seconds of the monotonic clock."""
 
-    def __init__(self, spec: SandboxSpec, held: int) -> None:
-        """``held`` is a sum of MEMORY, CPU and PROCESSES."""
-        self._memory = None if held & MEMORY else spec.limits.memory
-        self._cores = None if held & CPU else spec.limits.cpu / 1000
-        self._scratch = [op.target for op in spec.mounts if isinstance(op, Tmpfs) and op.writable]
+    def __init__(self, limits: Limits, held: int, population: Population) -> None:
+        """``held`` is a sum of MEMORY, CPU and PROCESSES; ``population`` is who is looked at."""
+        self._memory = None if held & MEMORY else limits.memory
+        self._cores = None if held & CPU else limits.cpu / 1000
+        self._population = population
         self._looked_at = time.monotonic()
         self._cpu = 0.0
         self._debt = 0.0
@@ -122,9 +98,9 @@ class Meter:
         """Take a sample and act: SIGKILL for memory, SIGSTOP and later SIGCONT for the processor."""
         now = time.monotonic()
         if self._stopped:
-            signal_everything(signal.SIGCONT)
+            self._population.signal(signal.SIGCONT)
             self._stopped = False
-        sample = Sample(self._scratch)
+        sample = Sample(self._population)
         # The time of a process that nobody waited for is lost with it.
         elapsed, used = now - self._looked_at, max(0.0, sample.cpu - self._cpu)
         self._looked_at, self._cpu = now, sample.cpu
@@ -133,7 +109,7 @@ class Meter:
             self._weigh(sample, self._memory)
         pause = self._pause(used, elapsed)
         if pause:
-            signal_everything(signal.SIGSTOP)
+            self._population.signal(signal.SIGSTOP)
             self._stopped = True
         busy = used > elapsed * (self._cores or 1) * _BUSY_SHARE
         self.due_at = now + (pause or (_BUSY_INTERVAL if busy else _IDLE_INTERVAL))
@@ -143,7 +119,7 @@ class Meter:
         self.peak = max(self.peak, memory)
         if memory > limit:
             self.exceeded = True
-            signal_everything(signal.SIGKILL)
+            self._population.signal(signal.SIGKILL)
 
     def _pause(self, used: float, elapsed: float) -> float:
         """Seconds to stand still until the server is back at its share; idle time earns nothing."""

@@ -1,12 +1,13 @@
-"""The life of the sandbox's pid 1 once the server exists: forward signals, keep the gate, meter, reap.
+"""The life of the sandbox's init once the server exists: forward signals, keep the gate, meter, reap.
 
-Its own end makes the kernel kill everything that is left in the pid namespace.
+Where it is pid 1, its own end makes the kernel kill everything that is left in the pid namespace.
 """
 
 import os
 import select
 import signal
 import time
+from collections.abc import Iterable
 from types import FrameType
 from typing import NoReturn
 
@@ -20,7 +21,8 @@ from mcp_client.sandbox.linux.channel import (
     Event,
 )
 from mcp_client.sandbox.linux.gate import Gatekeeper
-from mcp_client.sandbox.linux.metering import Meter, signal_everything
+from mcp_client.sandbox.linux.metering import Meter
+from mcp_client.sandbox.linux.population import Population
 
 FORWARDED_SIGNALS = (
     signal.SIGTERM,
@@ -35,8 +37,18 @@ FORWARDED_SIGNALS = (
 class Reaper:
     """Stays until the server has ended and the supervisor has seen how."""
 
-    def __init__(self, server: int, channel: Channel, gate: Gatekeeper | None, meter: Meter) -> None:
-        """``server`` is a child; FORWARDED_SIGNALS are blocked until run()."""
+    def __init__(
+        self,
+        server: int,
+        channel: Channel,
+        gate: Gatekeeper | None,
+        meter: Meter,
+        population: Population,
+        kept: Iterable[int] = (),
+    ) -> None:
+        """``server`` is a child; FORWARDED_SIGNALS are blocked until run(). ``kept`` stays open."""
+        self._population = population
+        self._kept = tuple(kept)
         self._server = server
         self._channel = channel
         self._gate = gate
@@ -49,6 +61,8 @@ class Reaper:
         self._let_go(null)
         poll = select.poll()
         poll.register(wake, select.POLLIN)
+        # It only ever hangs up: the supervisor is gone, or wants the end.
+        poll.register(self._channel.control, 0)
         if self._gate is not None:
             poll.register(self._gate.descriptor, select.POLLIN)
         while True:
@@ -56,6 +70,9 @@ class Reaper:
             if wake in ready:
                 os.read(wake, 64)
                 self._reap()
+            if self._channel.control in ready:
+                poll.unregister(self._channel.control)
+                self._forward(signal.SIGKILL, None)
             if self._gate is not None and self._gate.descriptor in ready:
                 if ready[self._gate.descriptor] & select.POLLIN:
                     self._ask_gate(self._gate)
@@ -76,7 +93,7 @@ class Reaper:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
         # A child may have ended before the handler was there.
         os.write(write, b"\0")
-        self._kept = (wake, write)
+        self._kept += (wake, write)
         return wake
 
     def _let_go(self, null: int) -> None:
@@ -121,7 +138,7 @@ class Reaper:
             if pid == 0:
                 return
             if pid == self._server:
-                signal_everything(signal.SIGKILL)
+                self._population.end()
                 refused = 0 if self._gate is None else self._gate.refusals
                 largest = usage.ru_maxrss * 1024
                 times = usage.ru_utime, usage.ru_stime

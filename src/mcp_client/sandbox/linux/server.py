@@ -6,7 +6,7 @@ import resource
 import signal
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from mcp_client.sandbox.linux import landlock, libc
@@ -22,21 +22,43 @@ _THREADS = 256
 _UNUSED_SHARE = 4
 
 
-def become_server(spec: SandboxSpec, filters: Filters, channel: Channel, *, gate: int, held: int) -> NoReturn:
+class Confinement:
+    """What the server does to itself inside namespaces; the restricted sandbox does more."""
+
+    def begin(self) -> None:
+        """Before everything else."""
+
+    def limits(self, spec: SandboxSpec, held: int) -> Mapping[int, int]:
+        """RLIMIT_* -> soft and hard value; ``held`` is what a cgroup keeps."""
+        return resource_limits(spec, memory_held=bool(held & MEMORY))
+
+    def restrict_files(self) -> None:
+        """Landlock. Raises OSError."""
+        if version := landlock.interface_version():
+            landlock.restrict_to_root(version)
+
+    def more_filters(self) -> Iterable[bytes]:
+        """System call filters that are loaded last."""
+        return ()
+
+
+def become_server(
+    spec: SandboxSpec, filters: Filters, channel: Channel, confinement: Confinement, *, gate: int, held: int
+) -> NoReturn:
     """Apply what belongs to the server's own process, wait until it is let go, and execute; never returns.
 
     ``gate`` is the socket to init for the gate's listener; ``held`` is what a cgroup keeps (metering).
     """
     try:
+        confinement.begin()
         os.setsid()
         with step("set limits"):
-            for limit, value in resource_limits(spec, memory_held=bool(held & MEMORY)).items():
+            for limit, value in confinement.limits(spec, held).items():
                 resource.setrlimit(limit, (value, value))
         with step("enter the working folder"):
             _enter_folder(spec.directory)
         with step("restrict files with Landlock"):
-            if version := landlock.interface_version():
-                landlock.restrict_to_root(version)
+            confinement.restrict_files()
         with step("reset signals"):
             _reset_signals()
         with step("close descriptors"):
@@ -50,6 +72,8 @@ def become_server(spec: SandboxSpec, filters: Filters, channel: Channel, *, gate
             libc.load_seccomp_filter(filters.arguments)
             if any(stat.S_ISSOCK(os.fstat(standard).st_mode) for standard in (0, 1)):
                 libc.load_seccomp_filter(filters.sockets)
+            for program in confinement.more_filters():
+                libc.load_seccomp_filter(program)
         with step("report ready"):
             os.write(channel.setup, f"ready\t{gated:d}\n".encode())
             await_word(channel.control)

@@ -1,0 +1,1 @@
+"""The weaker sandbox for hosts that refuse user namespaces: Landlock, seccomp and rlimits."""
