@@ -136,7 +136,8 @@ def plan_run(
         manifest, grants, operator=settings.policy, caps=settings.executor, host_environment=os.environ
     )
     data = _data_folder(settings.home, package.resolution) if manifest.data_folder else None
-    places = {"bundle": backend.bundle_path, "data": backend.data_path}
+    bundle = backend.bundle_path(package.tree)
+    places = {"bundle": bundle, **({} if data is None else {"data": backend.data_path(data)})}
     values = {**places, **{f"config.{name}": value for name, value in options.items()}}
     declared = entrypoint._replace(args=(*entrypoint.args, *request.arguments))
     expanded = expand(entrypoint, values)
@@ -148,7 +149,7 @@ def plan_run(
         manifest.required_commands,
         manifest.runtime,
         tree=package.tree,
-        bundle=backend.bundle_path,
+        bundle=bundle,
         host=host,
     )
     spec = backend.plan(command, policy, tree=package.tree, data=data)

@@ -44,8 +44,11 @@ class SandboxedProcess(Protocol):
 class Backend(Protocol):
     """Plans and launches sandboxes on one operating system."""
 
-    bundle_path: str
-    data_path: str
+    def bundle_path(self, tree: str) -> str:
+        """Where a server sees the unpacked bundle that is ``tree`` on the host."""
+
+    def data_path(self, data: str) -> str:
+        """Where a server sees its persistent folder that is ``data`` on the host."""
 
     def plan(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> SandboxSpec:
         """The complete plan of one server."""
@@ -66,6 +69,14 @@ def open_backend(filter_folder: str, on_missing: OnMissing) -> Backend:
     if sys.platform == "linux":
         from mcp_client.sandbox.linux.backend import LinuxBackend
 
+        if on_missing == "degrade":
+            from mcp_client.sandbox.linux.probes import full_sandbox_obstacle
+
+            obstacle = full_sandbox_obstacle()
+            if obstacle is not None:
+                from mcp_client.sandbox.linux.restricted.backend import RestrictedBackend
+
+                return RestrictedBackend(filter_folder, obstacle)
         return LinuxBackend(filter_folder)
     raise MCPError(
         "sandbox-unavailable",

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from typing import NamedTuple
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Limits, Policy
@@ -9,45 +10,52 @@ from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import layout, libc
 from mcp_client.sandbox.linux.filters import load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
-from mcp_client.sandbox.linux.syscalls import AF_UNIX
-from mcp_client.sandbox.spec import Control, SandboxSpec
+from mcp_client.sandbox.linux.syscalls import AF_UNIX, CONNECTED_TYPES
+from mcp_client.sandbox.spec import Control, MountOperation, SandboxSpec
 
 _PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+
+
+class World(NamedTuple):
+    """Where a server lives: what it has of the host, and its own folders as it sees them."""
+
+    mounts: tuple[MountOperation, ...]
+    directory: str
+    home: str
+    temporary: str
 
 
 class LinuxBackend:
     """Namespaces, seccomp and rlimits, without root."""
 
-    bundle_path = layout.BUNDLE
-    data_path = layout.DATA
-
     def __init__(self, filter_folder: str) -> None:
         """``filter_folder`` keeps compiled system call filters."""
         self._filter_folder = filter_folder
 
+    def bundle_path(self, tree: str) -> str:  # noqa: ARG002  it does not depend on the host
+        """A path of the sandbox's own."""
+        return layout.BUNDLE
+
+    def data_path(self, data: str) -> str:  # noqa: ARG002
+        """A path of the sandbox's own."""
+        return layout.DATA
+
     def plan(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> SandboxSpec:
         """The world for ``command``; ``tree`` and ``data`` are folders of the host."""
-        mounts = layout.plan_mounts(
-            tree=tree,
-            data=data,
-            runtimes=command.paths,
-            folders=policy.folders,
-            limits=policy.limits,
-            executable_scratch=policy.subprocess,
-        )
+        world = self._world(command, policy, tree=tree, data=data)
         base = {
-            "HOME": layout.HOME,
+            "HOME": world.home,
             "LANG": "C.UTF-8",
             "LOGNAME": layout.USER,
             "PATH": ":".join(dict.fromkeys((*command.programs, *_PATH))),
-            "TMPDIR": "/tmp",  # noqa: S108  the sandbox's own
+            "TMPDIR": world.temporary,
             "USER": layout.USER,
         }
         return SandboxSpec(
             argv=command.argv,
             environment={**base, **policy.environment},
-            directory=layout.BUNDLE,
-            mounts=mounts,
+            directory=world.directory,
+            mounts=world.mounts,
             limits=policy.limits,
             subprocess=policy.subprocess,
         )
@@ -70,22 +78,45 @@ class LinuxBackend:
 
     def launch(self, spec: SandboxSpec) -> LinuxProcess:
         """Fork and start building; the server waits behind its gate until release()."""
-        _occupy_standard_descriptors()
-        _refuse_network_sockets()
+        prepare_descriptors()
         filters = load_filters(self._filter_folder, subprocess=spec.subprocess)
         return LinuxProcess(spec, filters)
 
+    def _world(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> World:
+        mounts = layout.plan_mounts(
+            tree=tree,
+            data=data,
+            runtimes=command.paths,
+            folders=policy.folders,
+            limits=policy.limits,
+            executable_scratch=policy.subprocess,
+        )
+        return World(mounts, layout.BUNDLE, layout.HOME, "/tmp")  # noqa: S108  the sandbox's own
+
+
+def prepare_descriptors() -> None:
+    """Look at what a server would inherit. Raises ``sandbox-unavailable`` for a socket that leads out."""
+    _occupy_standard_descriptors()
+    _refuse_network_sockets()
+
 
 def _refuse_network_sockets() -> None:
-    """A socket keeps the network namespace it was made in; connected anew, it would lead out of ours."""
+    """A socket keeps the network namespace it was made in; connected anew, it would lead out of ours.
+
+    A local datagram socket can send to any other by its name.
+    """
     # Standard error is not among them: the server gets a pipe of ours.
     for descriptor in range(2):
-        if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and libc.socket_family(descriptor) != AF_UNIX:
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and not _is_confined(descriptor):
             raise MCPError(
                 "sandbox-unavailable",
                 f"descriptor {descriptor} is a network socket, which a server could use to leave its sandbox",
                 hint="put a pipe in between, for example: cat | mcp run ... | cat",
             )
+
+
+def _is_confined(descriptor: int) -> bool:
+    return libc.socket_family(descriptor) == AF_UNIX and libc.socket_type(descriptor) in CONNECTED_TYPES
 
 
 def _occupy_standard_descriptors() -> None:

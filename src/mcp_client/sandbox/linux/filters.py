@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mcp_client.errors import MCPError
 from mcp_client.private import read_private, write_private
 
-_SOURCES = ("syscalls.py", "seccomp.py")
+_SOURCES = ("syscalls.py", "seccomp.py", "restricted/syscalls.py")
 _INSTRUCTION = 8
 _LENGTHS = struct.Struct("<4I")
 _LARGEST_FILE = 1 << 20
@@ -26,30 +26,30 @@ class Filters(NamedTuple):
     sockets: bytes
 
 
-def load_filters(folder: str, *, subprocess: bool) -> Filters:
+def load_filters(folder: str, *, subprocess: bool, restricted: bool = False) -> Filters:
     """The BPF programs for this machine, from ``folder`` or compiled now.
 
     The file name carries a hash of the profile's source, so a changed profile is never served from an old
     file. A folder that cannot be written costs time, not safety. Raises ``sandbox-unavailable``.
     """
-    path = os.path.join(folder, f"{_profile_key(subprocess=subprocess)}.bpf")
+    path = os.path.join(folder, f"{_profile_key(subprocess=subprocess, restricted=restricted)}.bpf")
     filters = _read(path)
     if filters is None:
-        filters = _compile(subprocess=subprocess)
+        filters = _compile(subprocess=subprocess, restricted=restricted)
         _write(path, filters)
     return filters
 
 
-def _profile_key(*, subprocess: bool) -> str:
+def _profile_key(*, subprocess: bool, restricted: bool = False) -> str:
     here = os.path.dirname(__file__)
-    profile = hashlib.sha256(f"{os.uname().machine} {subprocess}".encode())
+    profile = hashlib.sha256(f"{os.uname().machine} {subprocess} {restricted}".encode())
     for name in _SOURCES:
         with open(os.path.join(here, name), "rb") as file:
             profile.update(file.read())
     return profile.hexdigest()[:32]
 
 
-def _compile(*, subprocess: bool) -> Filters:
+def _compile(*, subprocess: bool, restricted: bool) -> Filters:
     try:
         from mcp_client.sandbox.linux.seccomp import compile_filters
     except (ImportError, RuntimeError, OSError) as error:
@@ -59,7 +59,7 @@ def _compile(*, subprocess: bool) -> Filters:
             hint="install libseccomp (Debian, Ubuntu: apt-get install libseccomp2)",
         ) from error
     try:
-        return compile_filters(subprocess=subprocess)
+        return compile_filters(subprocess=subprocess, restricted=restricted)
     except OSError as error:
         raise MCPError(
             "sandbox-unavailable",

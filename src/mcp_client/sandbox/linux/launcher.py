@@ -61,7 +61,7 @@ class LinuxProcess:
         self._spec = spec
         self._setup = setup_read
         self._lines = b""
-        self._control = control_write
+        self._control: int | None = control_write
         self._last: Event | None = None
         self._memory_exceeded = False
         self._group: cgroup.Group | None = None
@@ -152,7 +152,7 @@ class LinuxProcess:
         """Reap after the event "ended", and tell how the server ended and what it used."""
         used = None if self._group is None else self._group.usage()
         # The word that init waits for; the end of init is the end of the namespace.
-        os.close(self._control)
+        self._hang_up()
         if self._last is None:
             self.kill()
         _, status, own = os.wait4(self.pid, 0)
@@ -174,7 +174,14 @@ class LinuxProcess:
             usage=usage,
         )
 
+    def _hang_up(self) -> None:
+        if self._control is not None:
+            os.close(self._control)
+        self._control = None
+
     def _say(self, word: int = 0) -> None:
+        if self._control is None:
+            return
         try:
             os.write(self._control, bytes((word,)))
         except BrokenPipeError:

@@ -98,7 +98,7 @@ def plan_mounts(
     ``tree`` and ``data`` are folders of the host, ``runtimes`` folders or files of the host that are shown
     read-only where they are. Writable places hold programs only with ``executable_scratch``.
     """
-    operations: list[MountOperation] = [*_system(), *_etc(), *_proc(), *_devices()]
+    operations: list[MountOperation] = [*system(), *_etc(), *host_etc(), *_proc(), *devices()]
     for target, share in (("/tmp", 4), (HOME, 4), ("/dev/shm", 8)):  # noqa: S108  paths inside the sandbox
         size = limits.memory // share
         operations.append(Tmpfs(target, size, _INODES, executable=executable_scratch))
@@ -145,7 +145,8 @@ def _in_system(path: str) -> bool:
     return path == "/usr" or path.startswith("/usr/")
 
 
-def _system() -> Iterator[MountOperation]:
+def system() -> Iterator[MountOperation]:
+    """Programs and libraries of the host."""
     yield Bind("/usr", "/usr")
     for name in _USR_LINKS:
         path = f"/{name}"
@@ -161,6 +162,10 @@ def _system() -> Iterator[MountOperation]:
 def _etc() -> Iterator[MountOperation]:
     for name, content in _ETC_FILES.items():
         yield File(f"/etc/{name}", content)
+
+
+def host_etc() -> Iterator[MountOperation]:
+    """The host's configuration that libraries and runtimes want."""
     for name in _HOST_ETC:
         path = f"/etc/{name}"
         if os.path.islink(path):
@@ -189,7 +194,8 @@ def _proc() -> Iterator[MountOperation]:
     yield Freeze("/proc")
 
 
-def _devices() -> Iterator[MountOperation]:
+def devices() -> Iterator[MountOperation]:
+    """Devices that are nobody's."""
     for name in _DEVICES:
         yield Bind(f"/dev/{name}", f"/dev/{name}", writable=True, executable=False, device=True)
     for name, to in _DEVICE_LINKS.items():

@@ -192,9 +192,18 @@ def fill_memory(address: int, size: int) -> None:
 
 def socket_family(descriptor: int) -> int:
     """SO_DOMAIN of a socket (socket(7)); importing the socket module would cost 5 ms."""
-    sol_socket, so_domain = 1, 39
+    return _socket_option(descriptor, 39)
+
+
+def socket_type(descriptor: int) -> int:
+    """SO_TYPE of a socket (socket(7))."""
+    return _socket_option(descriptor, 3)
+
+
+def _socket_option(descriptor: int, option: int) -> int:
+    sol_socket = 1
     value, size = ctypes.c_int(), ctypes.c_uint32(ctypes.sizeof(ctypes.c_int))
-    answer = _libc.getsockopt(descriptor, sol_socket, so_domain, ctypes.byref(value), ctypes.byref(size))
+    answer = _libc.getsockopt(descriptor, sol_socket, option, ctypes.byref(value), ctypes.byref(size))
     _checked(answer, "getsockopt")
     return value.value
 

@@ -4,7 +4,7 @@ import errno
 
 from mcp_client.sandbox.linux import libc
 
-CAP_SETGID, CAP_SETUID, CAP_SETPCAP = 6, 7, 8
+CAP_CHOWN, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP = 0, 5, 6, 7, 8
 # Lock every behaviour that gives meaning to uid 0 (capabilities(7), "The securebits flags").
 _SECURE_BITS = 0b11101111
 

@@ -75,8 +75,8 @@ def _new_user(more: int = 0) -> None:
             file.write(content)
 
 
-def _own_root() -> None:
-    _new_user(libc.CLONE_NEWNS)
+def _own_root(more: int = 0) -> None:
+    _new_user(libc.CLONE_NEWNS | more)
     libc.make_mounts_private()
     usr = libc.clone_tree("/usr")
     libc.set_mount_attributes(usr, libc.MOUNT_ATTR_RDONLY, recursive=True)
@@ -89,8 +89,32 @@ def _own_root() -> None:
         raise PermissionError(errno.EPERM, "the host's files are still visible")
 
 
+def full_sandbox_obstacle() -> MCPError | None:
+    """What keeps this host from building the full sandbox; None when its parts can be had together."""
+    try:
+        _run_in_child(_whole_sandbox)
+    except OSError as error:
+        number, reason = error.errno or 0, printable(error.strerror or str(error))
+    else:
+        return None
+    try:
+        _run_in_child(_own_root)
+    except OSError:
+        return explain("create namespaces", number, reason)
+    return explain("build the root", number, f"proc {reason}")
+
+
+def _whole_sandbox() -> None:
+    _own_root(libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS)
+    _assert_fresh_proc()
+
+
 def _own_processes() -> None:
     _new_user(libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWIPC)
+    _assert_fresh_proc()
+
+
+def _assert_fresh_proc() -> None:
     child = os.fork()
     if child == 0:
         status = 1

@@ -148,7 +148,11 @@ class Reaper:
                 os._exit(0)
 
     def _say(self, event: Event) -> None:
-        os.write(self._channel.events, event.pack())
+        try:
+            os.write(self._channel.events, event.pack())
+        except BrokenPipeError:
+            # The supervisor is gone; the control pipe says so too, and is what we act on.
+            return
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

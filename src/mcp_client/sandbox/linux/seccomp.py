@@ -9,6 +9,7 @@ import pyseccomp
 
 from mcp_client.sandbox.linux import syscalls
 from mcp_client.sandbox.linux.filters import Filters
+from mcp_client.sandbox.linux.restricted import syscalls as restrictions
 
 _LOW_32_BITS = 0xFFFFFFFF
 _BINARY_TREE = 2
@@ -22,17 +23,19 @@ _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_SYSCALL_BIT = 0x40000000
 
 
-def compile_filters(*, subprocess: bool) -> Filters:
+def compile_filters(*, subprocess: bool, restricted: bool) -> Filters:
     """The BPF programs, all to be loaded; the kernel applies the strictest answer.
+
+    ``restricted`` also refuses what only a namespace could bound.
 
     Arguments of 32 bits are compared under a mask, since the kernel ignores the upper half and a plain
     comparison does not. Raises OSError.
     """
     return Filters(
         gate=_export(_asked_at_the_gate(subprocess=subprocess)),
-        calls=_export(_allowed_calls(subprocess=subprocess)),
-        arguments=_export(_forbidden_arguments(syscalls.RESTRICTIONS)),
-        sockets=_export(_forbidden_arguments(syscalls.FOREIGN_SOCKET_RESTRICTIONS)),
+        calls=_export(_allowed_calls(subprocess=subprocess, restricted=restricted)),
+        arguments=_export(_forbidden_arguments(syscalls.RESTRICTIONS, restricted=restricted)),
+        sockets=_export(_forbidden_arguments(syscalls.FOREIGN_SOCKET_RESTRICTIONS, restricted=False)),
     )
 
 
@@ -62,12 +65,16 @@ def _known(syscall: str) -> bool:
     return bool(pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, syscall) != -1)
 
 
-def _allowed_calls(*, subprocess: bool) -> pyseccomp.SyscallFilter:
+def _allowed_calls(*, subprocess: bool, restricted: bool) -> pyseccomp.SyscallFilter:
     program = _new_filter(pyseccomp.ERRNO(errno.ENOSYS))
     program.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
     forks = syscalls.FORKS if subprocess else ()
+    withheld = restrictions.REFUSED if restricted else frozenset()
+    for name in filter(_known, withheld):
+        program.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
     for name in filter(_known, (*syscalls.ALLOWED, *forks)):
-        program.add_rule(pyseccomp.ALLOW, name)
+        if name not in withheld and not (restricted and name == "ioctl"):
+            program.add_rule(pyseccomp.ALLOW, name)
     if subprocess:
         refused = syscalls.CLONE_NAMESPACES | syscalls.CLONE_PARENT
         program.add_rule(pyseccomp.ALLOW, "clone", _masked(0, refused, 0))
@@ -79,23 +86,46 @@ def _allowed_calls(*, subprocess: bool) -> pyseccomp.SyscallFilter:
         program.add_rule(pyseccomp.ERRNO(errno.EPERM), "clone", _masked(0, thread, 0))
         for name in filter(_known, syscalls.FORKS):
             program.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
+    if restricted:
+        _add_restricted_sockets(program)
+    else:
+        _add_sockets(program)
+    for value in syscalls.PERSONALITIES:
+        program.add_rule(pyseccomp.ALLOW, "personality", _masked(0, _LOW_32_BITS, value))
+    return program
+
+
+def _add_sockets(program: pyseccomp.SyscallFilter) -> None:
     for family in syscalls.SOCKET_FAMILIES:
         program.add_rule(pyseccomp.ALLOW, "socket", _masked(0, _LOW_32_BITS, family))
     netlink = _masked(0, _LOW_32_BITS, syscalls.AF_NETLINK)
     route = _masked(2, _LOW_32_BITS, syscalls.NETLINK_ROUTE)
     program.add_rule(pyseccomp.ALLOW, "socket", netlink, route)
     program.add_rule(pyseccomp.ALLOW, "socketpair", _masked(0, _LOW_32_BITS, syscalls.AF_UNIX))
-    for value in syscalls.PERSONALITIES:
-        program.add_rule(pyseccomp.ALLOW, "personality", _masked(0, _LOW_32_BITS, value))
-    return program
 
 
-def _forbidden_arguments(restrictions: Iterable[syscalls.Restriction]) -> pyseccomp.SyscallFilter:
+def _add_restricted_sockets(program: pyseccomp.SyscallFilter) -> None:
+    family = _masked(0, _LOW_32_BITS, syscalls.AF_UNIX)
+    for kind in syscalls.CONNECTED_TYPES:
+        paired = _masked(1, syscalls.SOCKET_TYPE_MASK, kind)
+        program.add_rule(pyseccomp.ALLOW, "socketpair", family, paired)
+    terminal = _masked(1, restrictions.IOCTL_MASK, restrictions.TERMINAL_IOCTLS)
+    program.add_rule(pyseccomp.ALLOW, "ioctl", terminal)
+
+
+def _forbidden_arguments(
+    forbidden: Iterable[syscalls.Restriction], *, restricted: bool
+) -> pyseccomp.SyscallFilter:
     program = _new_filter(pyseccomp.ALLOW)
-    for restriction in restrictions:
+    for restriction in (*forbidden, *(restrictions.RESTRICTIONS if restricted else ())):
         if _known(restriction.syscall):
             conditions = [_masked(*condition) for condition in restriction.conditions]
             program.add_rule(pyseccomp.ERRNO(errno.EPERM), restriction.syscall, *conditions)
+    for name, values in restrictions.ONLY.items() if restricted else ():
+        for argument, value in values:
+            # All 64 bits: what only looks like the value to the kernel is refused, never let through.
+            other = pyseccomp.Arg(argument, pyseccomp.NE, value)
+            program.add_rule(pyseccomp.ERRNO(errno.EPERM), name, other)
     return program
 
 

@@ -68,6 +68,9 @@ CLONE_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x1000000
 # AF_UNIX, AF_INET, AF_INET6. AF_VSOCK and others are not bound to a network namespace.
 SOCKET_FAMILIES = (1, 2, 10)
 AF_UNIX = 1
+# SOCK_STREAM and SOCK_SEQPACKET: a datagram can be sent to any address, connected or not.
+CONNECTED_TYPES = (1, 5)
+SOCKET_TYPE_MASK = 0xF
 AF_NETLINK = 16
 NETLINK_ROUTE = 0
 
