@@ -1,0 +1,1 @@
+"""Which hosts a server may reach: rules, decisions, and the engine that carries the connections."""
