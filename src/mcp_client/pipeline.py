@@ -45,6 +45,7 @@ class RunRequest(NamedTuple):
     environment: Sequence[str] = ()
     environment_files: Sequence[str] = ()
     mounts: Sequence[str] = ()
+    network: Sequence[str] = ()
     options: Sequence[tuple[str, str]] = ()
     offline: bool = False
 
@@ -131,7 +132,7 @@ def plan_run(
     options = check_options(manifest, request.options)
     private = (settings.home, settings.cache.dir, settings.audit.file)
     folders = _granted_folders(manifest, options, request.mounts, private)
-    grants = Grants(_granted_environment(request), folders)
+    grants = Grants(_granted_environment(request), folders, tuple(request.network))
     policy = decide(
         manifest, grants, operator=settings.policy, caps=settings.executor, host_environment=os.environ
     )
@@ -225,7 +226,7 @@ def _announce(app: App, plan: RunPlan) -> None:
         app.log.warning(f"{resolution.reference} is deprecated")
     if plan.policy.closed_hosts:
         hosts = printable(", ".join(plan.policy.closed_hosts))
-        app.log.warning(f"the server asks for network access, which is closed for now: {hosts}")
+        app.log.warning(f"the server asks for hosts that stay closed without --allow-net: {hosts}")
     if plan.manifest.subprocess and not plan.policy.subprocess:
         app.log.warning("the server asks to start processes, and the operator's policy forbids it")
 

@@ -1,6 +1,6 @@
 """What ``mcp run --dry-run`` prints: everything that was decided, and how far each control holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -9,7 +9,7 @@ from mcp_client.cli.controls import controls_table
 from mcp_client.cli.output import Report, fields
 from mcp_client.errors import printable
 from mcp_client.pipeline import RunPlan
-from mcp_client.policy.model import Limits
+from mcp_client.policy.model import Limits, Policy
 from mcp_client.sandbox.spec import Control
 
 _LONGEST = 1000
@@ -41,6 +41,19 @@ def _limits(limits: Limits) -> str:
     return f"{memory} of memory, {cores} cores, {limits.processes} processes, {limits.files} files"
 
 
+def _network(policy: Policy) -> str:
+    def listed(entries: Iterable[object]) -> str:
+        return ", ".join(map(str, entries))
+
+    network = policy.network
+    lines = [listed(network.allow) or "none"]
+    if network.allow and network.deny:
+        lines.append(f"but never {listed(network.deny)}")
+    if policy.closed_hosts:
+        lines.append(f"asked for and closed: {listed(policy.closed_hosts)}")
+    return "; ".join(lines)
+
+
 def _text(plan: RunPlan, controls: Sequence[Control]) -> str:
     resolution, policy = plan.package.resolution, plan.policy
     facts = [
@@ -50,7 +63,7 @@ def _text(plan: RunPlan, controls: Sequence[Control]) -> str:
         ("bundle", str(resolution.bundle.digest)),
         ("executes", " ".join(plan.spec.argv)),
         ("variables", ", ".join(sorted(plan.spec.environment))),
-        ("network", "none"),
+        ("network", _network(policy)),
         ("processes", "may start other programs" if policy.subprocess else "starts no other programs"),
         ("limits", _limits(plan.spec.limits)),
     ]

@@ -34,6 +34,7 @@ def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
 @click.option(
     "--mount", "mounts", metavar="HOST:INSIDE[:ro|rw]", multiple=True, help="Show a file or folder."
 )
+@click.option("--allow-net", "network", metavar="RULE", multiple=True, help="Open host[:port] or a network.")
 @click.option("--set", "options", metavar="NAME=VALUE", multiple=True, help="Set an option of the package.")
 @click.option("--timeout", metavar="TIME", help="Stop the server after this time (30s, 5m, 1h).")
 @registry_option
@@ -53,6 +54,7 @@ def run(
     environment: Sequence[str],
     environment_files: Sequence[str],
     mounts: Sequence[str],
+    network: Sequence[str],
     options: Sequence[str],
     timeout: str | None,
     registry: str | None,
@@ -63,7 +65,7 @@ def run(
 ) -> int | Report:
     """Run the MCP server REF on standard input and output.
 
-    The server sees its own files, what you grant below, and nothing else: no home folder, no network, no
+    The server sees its own files, what you grant below, and nothing else: no home folder, no hosts and no
     variables but those it asks for by name. Its exit status is passed on; 124 is a timeout, 125 a failure
     of mcp itself.
 
@@ -73,6 +75,7 @@ def run(
       mcp run acme/tool@1.0.0 --env API_KEY --timeout 1h
       mcp run acme/files@2.1.0 --set roots=$HOME/notes
       mcp run acme/files@2.1.0 --mount ./data:/mnt/data:rw -- --verbose /mnt/data
+      mcp run acme/tool@1.0.0 --allow-net api.example.com:443 --allow-net 127.0.0.1:11434
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     on_missing = "degrade" if allow_degraded else None
@@ -85,6 +88,7 @@ def run(
         environment=environment,
         environment_files=environment_files,
         mounts=mounts,
+        network=network,
         options=_parse_options(options),
         offline=offline,
     )

@@ -44,7 +44,10 @@ def parse_document(data: bytes) -> Document:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise DocumentError(f"not YAML: {error.problem}", mark.line + 1 if mark else 1) from None
+        # The usual case of an alias is none: *.example.com without quotes.
+        alias = "alias" in f"{error.context} {error.problem}"
+        mend = "; text that begins with * stands in quotes" if alias else ""
+        raise DocumentError(f"not YAML: {error.problem}{mend}", mark.line + 1 if mark else 1) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise DocumentError("not YAML: a control character", line) from None

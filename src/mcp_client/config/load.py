@@ -115,8 +115,13 @@ def _build(config: Mapping[str, Any], environ: Mapping[str, str], home: str, use
 
 def _policy(config: Mapping[str, Any]) -> PolicySettings:
     policy = config.get("policy", {})
-    deny = tuple(policy.get("environment", {}).get("deny", ()))
-    return PolicySettings(environment_deny=deny, subprocess=policy.get("subprocess", True))
+    network = policy.get("network", {})
+    return PolicySettings(
+        environment_deny=tuple(policy.get("environment", {}).get("deny", ())),
+        subprocess=policy.get("subprocess", True),
+        network_allow=tuple(network.get("allow", PolicySettings().network_allow)),
+        network_deny=tuple(network.get("deny", ())),
+    )
 
 
 def _override(settings: Settings, overrides: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -153,11 +158,17 @@ def _narrow(settings: Settings, policy: Mapping[str, Any]) -> Settings:
     """The operator's file takes away, never gives: denials add up, caps take the minimum, a refusal stays."""
     operator, caps = _policy(policy), policy.get("executor", {})
     mine, executor = settings.policy, settings.executor
-    deny = tuple(dict.fromkeys(operator.environment_deny + mine.environment_deny))
+    bounds = "allow" in policy.get("policy", {}).get("network", {})
     strict = policy.get("sandbox", {}).get("on_missing") == "refuse"
     return settings._replace(
         sandbox=SandboxSettings("refuse") if strict else settings.sandbox,
-        policy=PolicySettings(environment_deny=deny, subprocess=mine.subprocess and operator.subprocess),
+        policy=PolicySettings(
+            environment_deny=_both(operator.environment_deny, mine.environment_deny),
+            subprocess=mine.subprocess and operator.subprocess,
+            network_allow=mine.network_allow,
+            network_deny=_both(operator.network_deny, mine.network_deny),
+            network_bound=operator.network_allow if bounds else None,
+        ),
         executor=executor._replace(
             max_memory=_lower(executor.max_memory, caps.get("max_memory")),
             max_cpu=_lower(executor.max_cpu, caps.get("max_cpu")),
@@ -165,6 +176,10 @@ def _narrow(settings: Settings, policy: Mapping[str, Any]) -> Settings:
             max_fds=_lower(executor.max_fds, caps.get("max_fds")),
         ),
     )
+
+
+def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one + other))
 
 
 def _lower(mine: int | None, cap: int | None) -> int | None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from mcp_client.config import units, values
 from mcp_client.config.settings import LogFormat, LogLevel, OnMissing
+from mcp_client.network.rules import parse_rules
 
 _MAX_COUNT = 10_000_000
 
@@ -41,6 +42,17 @@ def _url(value: Any) -> str | None:
     return None if value is None else values.registry_url(_text(value))
 
 
+def _allowed_host(value: Any) -> str:
+    return str(*parse_rules([_text(value)]))
+
+
+def _denied_host(value: Any) -> str:
+    (rule,) = parse_rules([_text(value)])
+    if rule.tls:
+        raise ValueError("expected no tls: here, since a denial covers every connection")
+    return str(rule)
+
+
 Duration = Annotated[float, BeforeValidator(lambda value: units.parse_duration(_scalar(value)))]
 OptionalDuration = Annotated[float | None, BeforeValidator(_optional_duration)]
 Size = Annotated[int, BeforeValidator(units.parse_size)]
@@ -51,6 +63,8 @@ Url = Annotated[str | None, BeforeValidator(_url)]
 Path = Annotated[str, BeforeValidator(lambda value: values.anchored_path(_text(value)))]
 Level = Annotated[LogLevel, BeforeValidator(lambda value: values.log_level(_text(value)))]
 Pattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_*?\[\]!-]+$", max_length=256)]
+AllowedHost = Annotated[str, BeforeValidator(_allowed_host)]
+DeniedHost = Annotated[str, BeforeValidator(_denied_host)]
 RuntimeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 
 
@@ -102,11 +116,19 @@ class Environment(Section):
     deny: Annotated[list[Pattern], Field(max_length=1000)] = []
 
 
+class Network(Section):
+    """``policy.network:``."""
+
+    allow: Annotated[list[AllowedHost], Field(max_length=1000)] = ["*"]
+    deny: Annotated[list[DeniedHost], Field(max_length=1000)] = []
+
+
 class Policy(Section):
     """``policy:``."""
 
     environment: Environment = Environment()
     subprocess: bool = True
+    network: Network = Network()
 
 
 class Sandbox(Section):

@@ -54,10 +54,17 @@ class ExecutorSettings(NamedTuple):
 
 
 class PolicySettings(NamedTuple):
-    """What the operator withholds: names of variables (globs) and child processes."""
+    """What the operator withholds: names of variables (globs), child processes, hosts.
+
+    ``network_allow`` is what manifests may ask for, ``"*"`` for every name and every public address;
+    ``network_bound`` is the same list of the machine's policy file, which binds grants as well.
+    """
 
     environment_deny: tuple[str, ...] = ()
     subprocess: bool = True
+    network_allow: tuple[str, ...] = ("*",)
+    network_deny: tuple[str, ...] = ()
+    network_bound: tuple[str, ...] | None = None
 
 
 class SandboxSettings(NamedTuple):

@@ -13,7 +13,7 @@ Transport = Literal["stdio", "http"]
 
 
 # Raised whenever a manifest becomes another form than before; forms in caches are then made anew.
-FORM_VERSION = 1
+FORM_VERSION = 2
 
 
 class ConfigOption(NamedTuple):

@@ -20,9 +20,10 @@ from pydantic import (
 
 from mcp_client import platforms
 from mcp_client.errors import MCPError
-from mcp_client.manifest import constraint, expand, network
+from mcp_client.manifest import constraint, expand
 from mcp_client.manifest.model import Access, OptionType, Transport
 from mcp_client.manifest.options import CONTROL, MAX_STRING
+from mcp_client.network.rules import parse_rule
 from mcp_client.reference import parse_reference
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -149,7 +150,7 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 VariablePattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_*?\[\]!-]{1,256}$")]
 OptionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 BareCommand = Annotated[str, AfterValidator(_bare_command)]
-NetworkEntry = Annotated[str, AfterValidator(network.normal_entry)]
+NetworkEntry = Annotated[str, AfterValidator(lambda text: str(parse_rule(text)))]
 URLPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]{0,1023}$")]
 Default = Annotated[str | bool | int | float | tuple[str, ...] | None, PlainValidator(_default)]
 Port = Annotated[int, Field(ge=1, le=65_535)]

@@ -6,16 +6,17 @@ from typing import NamedTuple
 from mcp_client.config.settings import ExecutorSettings, PolicySettings
 from mcp_client.manifest.model import Manifest, Resources
 from mcp_client.policy.environment import refuse_denied, select_environment
-from mcp_client.policy.model import DEFAULT_LIMITS, HIGHEST_LIMITS, Folder, Limits, Policy
+from mcp_client.policy.model import DEFAULT_LIMITS, HIGHEST_LIMITS, Folder, Limits, NetworkPolicy, Policy
 
 _MIB = 1 << 20
 
 
 class Grants(NamedTuple):
-    """What the user gave by hand: variables by name, and folders."""
+    """What the user gave by hand: variables by name, folders, and network rules as written."""
 
     environment: Mapping[str, str]
     folders: tuple[Folder, ...]
+    network: tuple[str, ...] = ()
 
 
 def decide(
@@ -29,19 +30,31 @@ def decide(
     """The effective policy.
 
     The user's ``--env`` stands above the manifest's patterns, and below the operator's: a variable that the
-    operator denies is refused (``env-refused``).
+    operator denies is refused (``env-refused``), and so is a host (``network-refused``).
     """
     refuse_denied(grants.environment, operator.environment_deny)
     denied = (*manifest.denied_env, *operator.environment_deny)
     environment = select_environment(host_environment, manifest.allowed_env, denied)
     environment.update(grants.environment)
+    network, closed_hosts = _network(manifest, grants, operator)
     return Policy(
         environment=environment,
         subprocess=manifest.subprocess and operator.subprocess,
         limits=_limits(manifest.resources, caps),
         folders=grants.folders,
-        closed_hosts=manifest.network,
+        closed_hosts=closed_hosts,
+        network=network,
     )
+
+
+def _network(
+    manifest: Manifest, grants: Grants, operator: PolicySettings
+) -> tuple[NetworkPolicy, tuple[str, ...]]:
+    if not manifest.network and not grants.network:
+        return NetworkPolicy(), ()
+    from mcp_client.policy.network import decide_network  # rules, for servers that have any
+
+    return decide_network(manifest.network, grants.network, operator)
 
 
 def _limits(asked: Resources, caps: ExecutorSettings) -> Limits:

@@ -1,7 +1,10 @@
 """What a server may do, once everybody was asked."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mcp_client.network.rules import Rule
 
 
 class Limits(NamedTuple):
@@ -32,6 +35,17 @@ class Folder(NamedTuple):
     identity: tuple[int, int] | None = None
 
 
+class NetworkPolicy(NamedTuple):
+    """What the server may connect to: a destination that is in ``allow`` and not in ``deny``.
+
+    ``bound`` is what a further grant would have to keep to, ``None`` where nothing binds it.
+    """
+
+    allow: tuple["Rule", ...] = ()
+    deny: tuple["Rule", ...] = ()
+    bound: tuple["Rule", ...] | None = None
+
+
 class Policy(NamedTuple):
     """The effective policy: manifest ∩ operator, plus the user's grants.
 
@@ -44,6 +58,7 @@ class Policy(NamedTuple):
     limits: Limits
     folders: tuple[Folder, ...]
     closed_hosts: tuple[str, ...]
+    network: NetworkPolicy = NetworkPolicy()
 
     def to_record(self) -> dict[str, object]:
         """The policy for the audit log and the printed plan: names of variables, never their values."""
@@ -54,7 +69,8 @@ class Policy(NamedTuple):
             "cpu_millicores": self.limits.cpu,
             "processes": self.limits.processes,
             "files": self.limits.files,
-            "network": [],
+            "network": [str(rule) for rule in self.network.allow],
+            "network_denied": [str(rule) for rule in self.network.deny],
             "network_closed": list(self.closed_hosts),
             "folders": [f"{f.host}:{f.inside}:{'rw' if f.writable else 'ro'}" for f in self.folders],
         }

@@ -32,6 +32,8 @@ OTHERS = {
     "executor.max_fds": (9, 9),
     "executor.grace": ("10ms", 0.01),
     "policy.environment.deny": (["*_TOKEN"], ("*_TOKEN",)),
+    "policy.network.allow": (["*.Example.com"], ("*.example.com",)),
+    "policy.network.deny": (["10.0.0.0/8:22"], ("10.0.0.0/8:22",)),
     "policy.subprocess": (False, False),
     "sandbox.on_missing": ("degrade", "degrade"),
     "audit.file": ("/var/log/mcp/audit.log", "/var/log/mcp/audit.log"),
@@ -64,8 +66,8 @@ def load(tmp_path, config):
 
 
 def read(settings: Settings, key):
-    if key == "policy.environment.deny":
-        return settings.policy.environment_deny
+    if key.startswith(("policy.environment.", "policy.network.")):
+        return getattr(settings.policy, key.removeprefix("policy.").replace(".", "_"))
     value = settings
     for part in key.split("."):
         value = getattr(value, part)

@@ -38,6 +38,14 @@ def refused(tmp_path, data):
         ("audit: {keep: 0}", 1, "audit.keep", "got 0"),
         ("policy:\n environment:\n  deny:\n   - A\n   - B C\n", 5, "policy.environment.deny[1]", "'B C'"),
         ("policy: {environment: {deny: AWS_*}}", 1, "policy.environment.deny", "expected a list"),
+        ("policy:\n network:\n  allow:\n   - a.b\n   - 0x7f.1\n", 5, "policy.network.allow[1]", "no address"),
+        ("policy: {network: {allow: ['a b']}}", 1, "policy.network.allow[0]", "expected host, *.host"),
+        ("policy: {network: {allow: [443]}}", 1, "policy.network.allow[0]", "expected text, got 443"),
+        ("policy: {network: {allow: a.test}}", 1, "policy.network.allow", "expected a list"),
+        ("policy: {network: {deny: ['tls:a.test']}}", 1, "policy.network.deny[0]", "expected no tls:"),
+        ("policy: {network: {deny: ['a.test:0']}}", 1, "policy.network.deny[0]", "a port is 1 to 65535"),
+        ("policy: {network: {deny: ['http://a.test']}}", 1, "policy.network.deny[0]", "expected host"),
+        ("policy: {network: {open: []}}", 1, "policy.network.open", "unknown key"),
         ("runtimes:\n  node: bin/node\n", 2, "runtimes.node", "expected an absolute path"),
         ("runtimes:\n  ../node: /bin/node\n", 2, "runtimes.../node", "expected a plain name"),
         ("log: {}\nlog: {}\n", 2, "log", "given twice, first at line 1"),
@@ -142,3 +150,10 @@ def test_a_section_whose_lines_are_commented_out_says_nothing(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("log:\nruntimes:\npolicy:\n  environment:\n    deny:\n      # - AWS_*\n")
     assert read_config(str(path)) == {"policy": {"environment": {}}}
+
+
+@pytest.mark.parametrize("entry", ["*.example.com", "*example", "*"])
+def test_a_host_that_begins_with_a_star_without_quotes_is_told_about_them(tmp_path, entry):
+    error = refused(tmp_path, f"policy:\n  network:\n    allow:\n      - {entry}\n")
+    assert "line 4: not YAML" in error.message
+    assert error.message.endswith("text that begins with * stands in quotes")

@@ -211,6 +211,29 @@ def test_the_policy_file_gives_nothing_back(home):
     assert settings.executor.max_fds == 10
 
 
+def test_the_policy_file_bounds_hosts_and_adds_denials(home):
+    config(home, "policy: {network: {allow: [Api.Example.com., '*.b.test'], deny: [a.test]}}")
+    assert load(home).policy == PolicySettings(
+        network_allow=("api.example.com", "*.b.test"), network_deny=("a.test",)
+    )
+    put(home / "policy.yaml", "policy: {network: {allow: ['*', 10.0.0.0/8], deny: [a.test, c.test]}}")
+    policy = load(home).policy
+    assert policy.network_allow == ("api.example.com", "*.b.test")
+    assert policy.network_bound == ("*", "10.0.0.0/8")
+    assert set(policy.network_deny) == {"a.test", "c.test"}
+    put(home / "policy.yaml", "policy: {network: {allow: []}}")
+    assert load(home).policy.network_bound == ()
+    put(home / "policy.yaml", "policy: {network: {deny: ['*']}}")
+    assert load(home).policy.network_bound is None
+    assert load(home).policy.network_deny == ("*", "a.test")
+
+
+def test_hosts_of_the_policy_file_are_remembered_like_the_rest(home):
+    put(home / "policy.yaml", "policy: {network: {allow: [a.test]}}")
+    assert load(home).policy.network_bound == load(home).policy.network_bound == ("a.test",)
+    assert (home / ".mcp" / "config.memo").exists()
+
+
 @pytest.mark.parametrize(
     "text", ["registry: {url: embedded}", "executor: {grace: 1s}", "policy: {allow: []}"]
 )

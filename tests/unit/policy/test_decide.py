@@ -6,7 +6,7 @@ from mcp_client.config.settings import ExecutorSettings, PolicySettings
 from mcp_client.errors import MCPError
 from mcp_client.manifest.model import Manifest, Resources
 from mcp_client.policy.decide import Grants, decide
-from mcp_client.policy.model import DEFAULT_LIMITS, HIGHEST_LIMITS, Folder, Policy
+from mcp_client.policy.model import DEFAULT_LIMITS, HIGHEST_LIMITS, Folder, NetworkPolicy, Policy
 
 MANIFEST = Manifest("acme/tool", "1.0.0", "", "", "", {}, "stdio")
 HOST = {"API_KEY": "k", "TOKEN": "t"}
@@ -59,10 +59,22 @@ def test_denials_of_manifest_and_operator_add_up_and_a_grant_stands_above() -> N
     assert caught.value.code == "env-refused"
 
 
-def test_hosts_stay_closed_and_are_told() -> None:
-    policy = _decide(MANIFEST._replace(network=("api.example.com",)))
-    assert policy.closed_hosts == ("api.example.com",)
-    assert policy.to_record()["network"] == []
+def test_hosts_need_the_manifest_or_a_grant_and_the_operator() -> None:
+    asking = MANIFEST._replace(network=("api.example.com", "10.0.0.0/8"))
+    record = _decide(
+        asking, Grants({}, (), ("127.0.0.1:80",)), PolicySettings(network_deny=("*.test",))
+    ).to_record()
+    assert record["network"] == ["api.example.com", "127.0.0.1:80"]
+    assert record["network_denied"] == ["*.test"]
+    assert record["network_closed"] == ["10.0.0.0/8"]
+    assert _decide(asking, operator=PolicySettings(network_allow=())).network.allow == ()
+    with pytest.raises(MCPError) as caught:
+        _decide(grants=Grants({}, (), ("a.test",)), operator=PolicySettings(network_deny=("*.test",)))
+    assert caught.value.code == "network-refused"
+
+
+def test_without_a_host_to_decide_about_no_rule_is_kept() -> None:
+    assert _decide(operator=PolicySettings(network_deny=("*.test",))).network == NetworkPolicy()
 
 
 def test_the_record_holds_no_value() -> None:
