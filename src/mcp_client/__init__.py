@@ -25,7 +25,7 @@ policy
     What the server may do: what the manifest asks for, within what the operator allows, plus what the
     user granted on the command line.
 grant
-    Something the user gave by hand: a mount, an environment variable, a configuration value.
+    Something the user gave by hand: a mount, an environment variable, a host, a configuration value.
 spec
     The complete, printable plan of one sandboxed process.
 control

@@ -112,3 +112,34 @@ def test_a_dry_run_tells_the_plan_and_starts_nothing(warm: Mcp) -> None:
     assert answer["ok"] is True
     assert "main.py" in json.dumps(answer["result"])
     assert b"PATH=" not in result.stdout
+
+
+def test_hosts_are_those_of_the_manifest_and_of_grants(mcp: Mcp, registry: Registry) -> None:
+    network = {"allowlist": ["API.Example.com.", "10.0.0.0/8", "169.254.169.254"]}
+    form = manifest_form("test/hosts@1.0.0", "python3", "-I", "-S", "${bundle}/main.py", network=network)
+    registry.publish(package(form, programs.single().bundle))
+    result = mcp.run("run", "--dry-run", "--json", "--allow-net", "10.0.0.0/8:5432", "test/hosts@1.0.0")
+    policy = json.loads(result.stdout)["result"]["policy"]
+    assert policy["network"] == ["api.example.com", "10.0.0.0/8:5432"]
+    assert policy["network_closed"] == ["169.254.169.254"]
+    plan = mcp.run("run", "--dry-run", "test/hosts@1.0.0").stdout.decode()
+    assert "api.example.com; asked for and closed: 10.0.0.0/8, 169.254.169.254\n" in plan
+    result = mcp.run("run", "test/hosts@1.0.0", "--", "environment")
+    assert result.status == 0, result.stderr
+    assert "closed without --allow-net: 10.0.0.0/8, 169.254.169.254" in result.stderr
+    with open(f"{mcp.home}/audit.log") as opened:
+        start = next(record for record in map(json.loads, opened) if record["event"] == "start")
+    assert start["policy"]["network"] == ["api.example.com"]
+    assert start["policy"]["network_closed"] == ["10.0.0.0/8", "169.254.169.254"]
+
+
+def test_the_operators_denial_stands_above_a_grant(warm: Mcp, tmp_path: object) -> None:
+    config = f"{tmp_path}/config.yaml"
+    with open(config, "w") as opened:
+        opened.write("policy: {network: {deny: ['*.example.com']}}\n")
+    run = ("--config", config, "run", REFERENCE, "--allow-net")
+    result = warm.run(*run, "api.example.com", "--", "environment")
+    refused(result, "network-refused")
+    assert "denies *.example.com" in result.message
+    refused(warm.run(*run, "127.1", "--", "environment"), "network-refused")
+    assert warm.run(*run, "example.com", "--", "environment").status == 0
