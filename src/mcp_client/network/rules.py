@@ -46,12 +46,6 @@ class Rule(NamedTuple):
         """Whether this covers the names below a host."""
         return self.name.startswith("*.")
 
-    def covers_name(self, name: str) -> bool:
-        """Whether a name, as :func:`normal_name` returns it, falls under this rule at some port."""
-        if self.wildcard:
-            return name.endswith(self.name[1:]) and len(name) >= len(self.name)
-        return self.name == name if self.name else self.everything
-
     def covers_port(self, port: int) -> bool:
         """Whether the rule is about ``port``."""
         return self.port in (0, port)

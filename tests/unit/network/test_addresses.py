@@ -181,7 +181,9 @@ def test_ipv4_inside_ipv6_is_closed_where_the_ipv4_is(text):
         assert why_closed(found, Network(128, found.number, 128)) is not None
 
 
-def test_teredo_hides_both_of_its_ends():
+def test_tunnels_hide_their_ends():
+    shown = [str(meaning) for meaning in meanings(address("2002:a01:203::7f00:1"))]
+    assert shown == ["2002:a01:203::7f00:1", "10.1.2.3"]
     shown = [str(meaning) for meaning in meanings(address("2001:0:7f00:1:0:0:f5ff:fffe"))]
     assert shown == ["2001:0:7f00:1::f5ff:fffe", "127.0.0.1", "10.0.0.1"]
 

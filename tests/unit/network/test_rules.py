@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mcp_client.network.decide import RuleSet
 from mcp_client.network.rules import EVERYTHING, normal_name, parse_rule, parse_rules
 
 
@@ -140,7 +141,8 @@ def test_a_homograph_is_shown_as_what_it_is(looks_like, text):
     rule = parse_rule(text)
     assert rule.name.isascii()
     assert "xn--" in str(rule)
-    assert not rule.covers_name(looks_like)
+    assert not RuleSet([rule]).name_allowed(looks_like)
+    assert RuleSet([rule]).name_allowed(text)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_a_homograph_is_shown_as_what_it_is(looks_like, text):
     ],
 )
 def test_which_names_a_rule_covers(rule, name, covered):
-    assert parse_rule(rule).covers_name(name) is covered
+    assert RuleSet([parse_rule(rule)]).name_allowed(name) is covered
 
 
 def test_a_rule_without_a_port_is_about_every_port():
