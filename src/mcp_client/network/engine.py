@@ -1,0 +1,239 @@
+"""The egress engine: outside of the sandbox, it carries what the rules allow.
+
+The server's sockets never leave its empty namespace. Listeners that were made there arrive here; the address
+that one is bound to says what the server wants to reach. A denied destination keeps no listener, so that the
+kernel refuses the connection at once; whatever fails later is a reset.
+"""
+
+import _socket
+import errno
+import resource
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from mcp_client.network.addresses import Address, from_packed
+from mcp_client.network.connection import Connection, Destination, Services, Watcher
+from mcp_client.network.counts import Counts
+from mcp_client.network.deadlines import Deadlines
+from mcp_client.network.decide import RuleSet
+from mcp_client.network.dial import STAGGER_SECONDS, Dial
+from mcp_client.network.loop import READ, Loop
+from mcp_client.network.nameserver import NameService
+from mcp_client.network.pool import Pair, Pool, in_pool
+from mcp_client.network.proxy import from_environment
+from mcp_client.network.resolve import LookUp, Resolver, look_up
+from mcp_client.network.sockets import accept, prepare, reset
+
+MOST_CONNECTIONS = 1024
+_MOST_LISTENERS = 512
+_MOST_DIALLING = 128
+_ACCEPTS_A_TURN = 64
+_CONNECT_SECONDS = 15.0
+_IDLE_SECONDS = 3600.0
+# A connection that rests so long makes room for a new one when there are too many.
+_RESTING_SECONDS = 30.0
+_OWN_DESCRIPTORS = 128
+_ANY_PORT = 443
+_UNKNOWN = "nobody has looked up a name for this address"
+
+
+class Engine:
+    """Driven by somebody's poll(2) on :meth:`fileno`: call :meth:`run_once` then, and at ``due_at``."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        on_denied: Callable[[str], None],
+        environment: Mapping[str, str],
+        ask: LookUp = look_up,
+    ) -> None:
+        """``environment`` may name the host's proxy; ``ask`` looks up names, in threads."""
+        self._rules = rules
+        self._loop = Loop()
+        self._pool = Pool()
+        self._counts = Counts(on_denied)
+        self._names = NameService(self._loop, self._look_up)
+        self._slow = Deadlines[Dial](STAGGER_SECONDS)
+        resolver = Resolver(self._loop, ask)
+        self._services = Services(self._loop, rules, resolver, from_environment(environment), self._slow)
+        self._watcher = Watcher(self._queue, self._note_activity, self._deny, self._end)
+        # Ordered by when they were last used.
+        self._listeners: dict[_socket.socket, Destination] = {}
+        self._connecting = Deadlines[Connection](_CONNECT_SECONDS)
+        self._joined = Deadlines[Connection](_IDLE_SECONDS)
+        self._connections: set[Connection] = set()
+        self._dialling: set[Connection] = set()
+        self._ready: deque[Connection] = deque()
+        self._starting = False
+        self._most = _make_room()
+
+    def fileno(self) -> int:
+        """Readable when there is something to do."""
+        return self._loop.fileno()
+
+    @property
+    def due_at(self) -> float | None:
+        """When :meth:`run_once` is to be called even if nothing happens, by the monotonic clock."""
+        deadlines = (
+            self._loop.due_at,
+            self._names.due_at,
+            self._slow.first,
+            self._connecting.first,
+            self._joined.first,
+        )
+        return min((due for due in deadlines if due is not None), default=None)
+
+    def serve_names(self, *sockets: _socket.socket) -> None:
+        """Answer on the sockets of the name service: bound UDP ones, listening TCP ones."""
+        for end in sockets:
+            self._names.serve(end)
+
+    def add_listener(self, listener: _socket.socket) -> bool:
+        """Take over a listener for the destination it is bound to; ``False``, and closed, when denied."""
+        host, port = listener.getsockname()[:2]
+        destination = self._decide(from_packed(_socket.inet_pton(listener.family, host)), port)
+        if destination is None:
+            listener.close()
+            return False
+        if len(self._listeners) >= _MOST_LISTENERS:
+            self._drop(next(iter(self._listeners)))
+        listener.setblocking(False)
+        self._listeners[listener] = destination
+        self._loop.watch(listener.fileno(), READ, lambda: self._accept(listener))
+        return True
+
+    def refuse(self, address: Address, port: int) -> None:
+        """Count an attempt to reach an address for which no listener can be made."""
+        self._decide(address, port)
+
+    def run_once(self, timeout: float) -> None:
+        """Do what there is to do, after waiting for at most ``timeout`` seconds."""
+        self._loop.turn(timeout)
+        now = self._loop.now
+        for dial in self._slow.take_expired(now):
+            dial.start_next()
+        for connection in self._connecting.take_expired(now):
+            connection.cut("no answer in time")
+        for connection in self._joined.take_expired(now):
+            connection.cut("unused for too long")
+        self._names.expire()
+
+    def to_record(self) -> list[dict[str, object]]:
+        """What was reached and what was refused, for the audit log."""
+        return self._counts.to_record()
+
+    def close(self) -> None:
+        """Reset every connection and close all that was taken over."""
+        self._ready.clear()
+        for listener in tuple(self._listeners):
+            self._drop(listener)
+        for connection in tuple(self._connections):
+            connection.cut("the run has ended")
+        self._names.close()
+        self._services.resolver.close()
+        self._loop.close()
+
+    def _look_up(self, name: str) -> Pair | None:
+        if self._rules.name_allowed(name):
+            pair = self._pool.addresses_of(name)
+            if pair is None:
+                self._counts.deny(name, "too many names were looked up", None)
+            return pair
+        # No port is allowed; what one of them would be told holds for all.
+        verdict = self._rules.decide(name, _ANY_PORT)
+        self._counts.deny(name, verdict.reason, verdict.grant and f"--allow-net {name}")
+        return None
+
+    def _decide(self, address: Address, port: int) -> Destination | None:
+        host = self._pool.name_of(address) if in_pool(address) else address
+        if host is None:
+            self._counts.deny(f"{address}", _UNKNOWN, None)
+            return None
+        verdict = self._rules.decide(host, port)
+        destination = Destination(host, port, verdict.rule is not None and verdict.rule.tls)
+        if verdict.allowed:
+            return destination
+        self._deny(destination, verdict.reason, verdict.grant)
+        return None
+
+    def _deny(self, destination: Destination, reason: str, grant: str | None) -> None:
+        self._counts.deny(str(destination), reason, grant)
+
+    def _drop(self, listener: _socket.socket) -> None:
+        del self._listeners[listener]
+        self._loop.forget(listener.fileno())
+        listener.close()
+
+    def _accept(self, listener: _socket.socket) -> None:
+        destination = self._listeners.pop(listener)
+        self._listeners[listener] = destination
+        for _ in range(_ACCEPTS_A_TURN):
+            try:
+                inner = accept(listener)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    # Whoever waits here is reset, and comes back by way of a new listener.
+                    self._drop(listener)
+                    return
+                continue
+            self._admit(inner, destination)
+
+    def _admit(self, inner: _socket.socket, destination: Destination) -> None:
+        tally = self._counts.of(str(destination))
+        if len(self._connections) >= self._most:
+            resting = self._joined.oldest(self._loop.now, waiting=_RESTING_SECONDS)
+            if resting is None:
+                tally.fail("too many connections at a time")
+                reset(inner)
+                return
+            resting.cut("unused while others were waiting")
+        prepare(inner)
+        connection = Connection(self._services, self._watcher, inner, destination, tally)
+        self._connections.add(connection)
+        self._connecting.start(connection, self._loop.now)
+        connection.start()
+
+    def _queue(self, connection: Connection) -> None:
+        self._ready.append(connection)
+        self._dial_next()
+
+    def _dial_next(self) -> None:
+        # A dial that fails at once ends up here again: it must not start the next one from within itself.
+        if self._starting:
+            return
+        self._starting = True
+        try:
+            while self._ready and len(self._dialling) < _MOST_DIALLING:
+                connection = self._ready.popleft()
+                if connection in self._connections:
+                    self._dialling.add(connection)
+                    connection.dial()
+        finally:
+            self._starting = False
+
+    def _note_activity(self, connection: Connection) -> None:
+        if connection in self._dialling:
+            self._dialling.discard(connection)
+            self._connecting.stop(connection)
+            self._dial_next()
+        self._joined.start(connection, self._loop.now)
+
+    def _end(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._dialling.discard(connection)
+        self._connecting.stop(connection)
+        self._joined.stop(connection)
+        self._dial_next()
+
+
+def _make_room() -> int:
+    """How many connections there are descriptors for: two each, and one more for each further attempt."""
+    others = _MOST_LISTENERS + _MOST_DIALLING + _OWN_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = others + 2 * MOST_CONNECTIONS
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(MOST_CONNECTIONS, (soft - others) // 2))

@@ -1,0 +1,93 @@
+"""The event loop of the engine: one thread, one epoll(7), and callbacks."""
+
+import select
+import time
+from collections.abc import Callable
+
+from mcp_client.network.deadlines import Deadlines
+
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+_EVENTS_A_TURN = 64
+_PAUSE_SECONDS = 0.1
+# What one read takes at most, and how much may lie in memory because its receiver is slow.
+LARGEST_READ = 256 << 10
+_SMALLEST_READ = 4 << 10
+_BACKLOG = 4 << 20
+
+
+class Loop:
+    """Level-triggered. What a callback is told is a hint: it may find nothing to do.
+
+    ``now`` is the monotonic clock at the start of this turn, ``buffer`` is scratch space that is free between
+    two callbacks, ``backlog`` are the bytes that wait for a slow receiver.
+    """
+
+    def __init__(self) -> None:
+        """With nothing to wait for."""
+        self._epoll = select.epoll()
+        self._watched: dict[int, tuple[int, Callable[[], None]]] = {}
+        self._paused = Deadlines[int](_PAUSE_SECONDS)
+        self.now = time.monotonic()
+        self.buffer = memoryview(bytearray(LARGEST_READ))
+        self.backlog = 0
+
+    def fileno(self) -> int:
+        """Readable when a turn would have something to do; for somebody else's poll(2)."""
+        return self._epoll.fileno()
+
+    @property
+    def room(self) -> int:
+        """How much may be read at a time: less, the more waits already."""
+        return max(_SMALLEST_READ, min(LARGEST_READ, (_BACKLOG - self.backlog) >> 4))
+
+    @property
+    def due_at(self) -> float | None:
+        """When a pause ends."""
+        return self._paused.first
+
+    def watch(self, descriptor: int, events: int, callback: Callable[[], None]) -> None:
+        """Call back on ``events`` (READ, WRITE, or 0 for none), instead of what was watched before.
+
+        With 0 nothing is heard of the descriptor, not even that its peer is gone, which epoll would repeat.
+        """
+        before = self._watched.get(descriptor)
+        if not events:
+            self.forget(descriptor)
+            return
+        if before is None:
+            self._epoll.register(descriptor, events)
+        elif before[0] != events:
+            self._epoll.modify(descriptor, events)
+        self._watched[descriptor] = events, callback
+
+    def forget(self, descriptor: int) -> None:
+        """Stop watching; to be called before the descriptor is closed."""
+        if self._watched.pop(descriptor, None) is not None:
+            self._paused.stop(descriptor)
+            # A paused one is not registered, and epoll does not know its number any more.
+            try:
+                self._epoll.unregister(descriptor)
+            except FileNotFoundError:
+                return
+
+    def pause(self, descriptor: int) -> None:
+        """Look away from it for a moment: whoever floods it waits."""
+        if descriptor in self._watched:
+            self._epoll.unregister(descriptor)
+            self._paused.start(descriptor, self.now)
+
+    def turn(self, timeout: float) -> None:
+        """Wait for at most ``timeout`` seconds and call back, once for each descriptor."""
+        ready = self._epoll.poll(timeout, _EVENTS_A_TURN)
+        self.now = time.monotonic()
+        for descriptor in self._paused.take_expired(self.now):
+            self._epoll.register(descriptor, self._watched[descriptor][0])
+        for descriptor, _ in ready:
+            watched = self._watched.get(descriptor)
+            if watched is not None:
+                watched[1]()
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._watched.clear()
+        self._epoll.close()

@@ -1,0 +1,56 @@
+"""What the ``socket`` module would add to ``_socket``, which starts 6 ms sooner."""
+
+import _socket
+import errno
+import os
+import struct
+from typing import Any
+
+from mcp_client.network.addresses import V4_BITS, Address
+
+_KEEP_ALIVE_SECONDS = 60
+_RESET = struct.pack("=ii", 1, 0)
+
+
+def family_of(address: Address) -> int:
+    """AF_INET or AF_INET6."""
+    return _socket.AF_INET if address.bits == V4_BITS else _socket.AF_INET6
+
+
+def accept(listener: Any) -> _socket.socket:
+    """The next connection, non-blocking. Raises OSError."""
+    descriptor, _ = listener._accept()  # noqa: SLF001  where socket.accept() has it from
+    accepted = _socket.socket(listener.family, _socket.SOCK_STREAM, 0, descriptor)
+    accepted.setblocking(False)
+    return accepted
+
+
+def connecting(address: Address, port: int) -> _socket.socket:
+    """A non-blocking connection on its way. Raises OSError when it already failed."""
+    attempt = _socket.socket(family_of(address), _socket.SOCK_STREAM)
+    attempt.setblocking(False)
+    try:
+        prepare(attempt)
+        error = attempt.connect_ex((str(address), port))
+    except BaseException:
+        attempt.close()
+        raise
+    if error not in {0, errno.EINPROGRESS}:
+        attempt.close()
+        raise OSError(error, os.strerror(error))
+    return attempt
+
+
+def prepare(end: _socket.socket) -> None:
+    """We wait for nothing that could fill a packet; and a peer that vanished is noticed (tcp(7))."""
+    end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+    end.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
+    end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPIDLE, _KEEP_ALIVE_SECONDS)
+
+
+def reset(end: _socket.socket) -> None:
+    """Close so that the peer sees an error rather than an end (SO_LINGER with zero, socket(7))."""
+    try:
+        end.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET)
+    finally:
+        end.close()
