@@ -8,33 +8,9 @@ from functools import partial
 from mcp_client.network.addresses import Address
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.loop import WRITE, Loop
-from mcp_client.network.sockets import connecting, family_of
+from mcp_client.network.sockets import connecting
 
 STAGGER_SECONDS = 0.25
-_DISCARD = 9
-
-
-class OwnAddresses:
-    """The addresses of this machine, as a container.
-
-    Asked of the routing table, which also knows what is local without belonging to an interface: the source
-    address towards an own address is that address.
-    """
-
-    def __contains__(self, address: object) -> bool:
-        """Whether packets to ``address`` would end here. No packet is sent."""
-        if not isinstance(address, Address):
-            return False
-        family = family_of(address)
-        probe = _socket.socket(family, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
-        try:
-            probe.connect((str(address), _DISCARD))
-            return bool(_socket.inet_pton(family, probe.getsockname()[0].partition("%")[0]) == address.packed)
-        except OSError:
-            # No route: nothing could be reached there anyway.
-            return False
-        finally:
-            probe.close()
 
 
 def interleave(addresses: Iterable[Address]) -> list[Address]:

@@ -138,7 +138,8 @@ class Tunnel:
             return
         if found >= 0:
             words = self._reply.partition(b"\r\n")[0].split()
-            status = words[1].decode("ascii", "replace") if len(words) > 1 else "nothing that is HTTP"
+            http = len(words) > 1 and words[0].startswith(b"HTTP/1.")
+            status = words[1].decode("ascii", "replace") if http else "nothing that is HTTP"
             self._finish("" if status.startswith("2") else f"the proxy answers {status}")
         elif not seen or len(self._reply) > _LONGEST_REPLY:
             self._finish("the proxy answers nothing that is HTTP")

@@ -1,0 +1,341 @@
+"""What the engine does when peers are slow, many, gone, or not who they should be."""
+
+import hashlib
+import os
+import socket
+import threading
+
+import pytest
+
+from mcp_client.network import engine as engine_module
+from mcp_client.network.addresses import parse_address
+from mcp_client.network.deadlines import Deadlines
+from mcp_client.network.dial import interleave
+from mcp_client.network.own import OwnAddresses
+
+NAME = "api.example.com"
+LOCAL = {NAME: ["127.0.0.1"]}
+RESET = {"ConnectionResetError", "BrokenPipeError"}
+
+
+@pytest.fixture
+def way(running, namespace):
+    """A namespace and where in it ``NAME`` leads to this port of the host."""
+
+    def make(port, *rules, names=LOCAL):
+        engine = running([*(rules or [NAME]), "127.0.0.0/8", "::1"], names=names)
+        inside = namespace(engine)
+        address = inside.look_up(NAME)
+        assert inside.open(address, port)
+        return engine, inside, (address, port)
+
+    return make
+
+
+def test_a_slow_reader_stops_the_sender_and_nothing_is_lost(way, host):
+    total = 48 << 20
+    sent = threading.Event()
+
+    def serve(connection):
+        block = bytes(range(256)) * 4096
+        for _ in range(total // len(block)):
+            connection.sendall(block)
+        sent.set()
+
+    engine, inside, where = way(host(serve).port)
+    inside.run(f"got = None\nimport builtins\nbuiltins.kept = socket.create_connection({where!r}, 20)")
+    inside.run("import builtins, select\ngot = bool(select.select([builtins.kept], [], [], 20)[0])")
+
+    assert not sent.wait(0.3)
+    assert 0 < engine.call(lambda: engine.engine._loop.backlog) <= 1 << 20
+    digest = inside.run("""
+        import builtins, hashlib
+        found = hashlib.sha256()
+        while data := builtins.kept.recv(1 << 20):
+            found.update(data)
+        got = found.hexdigest()
+    """)
+    assert digest == hashlib.sha256(bytes(range(256)) * (total // 256)).hexdigest()
+    assert engine.record()[f"{NAME}:{where[1]}"] == {"allowed": 1, "received": total}
+
+
+def test_an_upload_after_the_other_direction_has_ended(way, host):
+    found, done = [], threading.Event()
+
+    def serve(connection):
+        connection.shutdown(socket.SHUT_WR)
+        while data := connection.recv(1 << 16):
+            found.append(len(data))
+        done.set()
+
+    engine, inside, where = way(host(serve).port)
+
+    assert (
+        inside.run(f"""
+        with socket.create_connection({where!r}, 20) as end:
+            got = len(end.recv(1))
+            end.sendall(bytes(1 << 20))
+    """)
+        == 0
+    )
+    assert done.wait(20)
+    assert sum(found) == 1 << 20
+    assert engine.record()[f"{NAME}:{where[1]}"] == {"allowed": 1, "sent": 1 << 20}
+
+
+def test_a_reset_is_passed_on(way, host):
+    def serve(connection):
+        connection.recv(1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
+
+    _, inside, where = way(host(serve).port)
+
+    assert (
+        inside.attempt(f"""
+        with socket.create_connection({where!r}, 20) as end:
+            end.sendall(b"x")
+            end.recv(1)
+    """)
+        == "ConnectionResetError"
+    )
+
+
+def test_a_port_where_nobody_listens_is_reset(way):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    engine, inside, where = way(port)
+
+    source = f"with socket.create_connection({where!r}, 20) as end:\n    end.sendall(b'x')\n    end.recv(1)"
+    assert inside.attempt(source) in RESET
+    assert engine.record()[f"{NAME}:{port}"] == {"failed": 1, "reason": os.strerror(111)}
+
+
+def test_an_address_that_does_not_answer_is_overtaken(way, host):
+    # A full queue makes the kernel drop what comes, as a host that is gone does.
+    with socket.socket() as deaf:
+        server = host()
+        deaf.bind(("127.0.0.2", server.port))
+        deaf.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.2", server.port))
+        _, inside, where = way(server.port, names={NAME: ["127.0.0.2", "127.0.0.1"]})
+
+        assert (
+            inside.run(f"""
+            with socket.create_connection({where!r}, 20) as end:
+                end.sendall(b"x")
+                got = end.recv(1).decode()
+        """)
+            == "x"
+        )
+        for filler in fillers:
+            filler.close()
+
+
+def test_a_host_with_only_ipv6_is_reached_by_its_ipv4_address_inside(way, host):
+    server = host(family=socket.AF_INET6)
+    _, inside, where = way(server.port, names={NAME: ["127.0.0.1", "::1"]})
+
+    assert (
+        inside.run(f"""
+        with socket.create_connection({where!r}, 20) as end:
+            end.sendall(b"x")
+            got = end.recv(1).decode()
+    """)
+        == "x"
+    )
+
+
+TLS = """
+import ssl
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+client = context.wrap_bio(incoming, outgoing, server_hostname={name!r})
+try:
+    client.do_handshake()
+except ssl.SSLWantReadError:
+    pass
+with socket.create_connection({where!r}, 20) as end:
+    hello = outgoing.read()
+    for at in range(0, len(hello), 100):
+        end.sendall(hello[at:at + 100])
+    got = end.recv(1 << 16) [:1].hex()
+"""
+
+
+def test_tls_for_the_right_name_goes_on_with_every_byte(way, host):
+    received = []
+
+    def serve(connection):
+        received.append(connection.recv(1 << 16))
+        connection.sendall(b"\x16")
+
+    _, inside, where = way(host(serve).port, f"tls:{NAME}")
+
+    assert inside.run(TLS.format(name=NAME, where=where)) == "16"
+    assert NAME.encode() in received[0]
+    assert received[0].startswith(b"\x16\x03")
+
+
+def test_tls_for_another_name_is_reset_before_anything_is_dialled(way, host):
+    dialled = []
+    engine, inside, where = way(host(dialled.append).port, f"tls:{NAME}")
+
+    assert inside.attempt(TLS.format(name="evil.example.com", where=where)) in RESET
+    assert dialled == []
+    assert engine.denials == [f"network: {NAME}:{where[1]} denied: the TLS connection is for another host"]
+
+
+def test_no_tls_where_tls_is_asked_for_is_reset(way, host):
+    engine, inside, where = way(host().port, f"tls:{NAME}")
+
+    source = (
+        f"with socket.create_connection({where!r}, 20) as end:\n    end.sendall(b'GET /')\n    end.recv(1)"
+    )
+    assert inside.attempt(source) in RESET
+    assert len(engine.denials) == 1
+
+
+def test_one_connection_too_many_is_reset_and_the_others_live(way, host, monkeypatch):
+    monkeypatch.setattr(engine_module, "MOST_CONNECTIONS", 3)
+    _, inside, where = way(host().port)
+
+    assert inside.run(f"""
+        ends = [socket.create_connection({where!r}, 20) for _ in range(3)]
+        for end in ends:
+            end.sendall(b"x")
+            end.recv(1)
+        try:
+            with socket.create_connection({where!r}, 20) as more:
+                more.sendall(b"x")
+                found = more.recv(1)
+        except ConnectionError:
+            found = None
+        for end in ends:
+            end.sendall(b"y")
+        got = [found, [end.recv(1).decode() for end in ends]]
+    """) == [None, ["y", "y", "y"]]
+
+
+def test_a_name_that_takes_for_ever_is_given_up(way, monkeypatch):
+    monkeypatch.setattr(engine_module, "_CONNECT_SECONDS", 0.2)
+    done = threading.Event()
+
+    class Stuck(dict):
+        def __getitem__(self, name):
+            done.wait(20)
+            raise KeyError(name)
+
+    engine, inside, where = way(443, names=Stuck())
+
+    source = f"with socket.create_connection({where!r}, 20) as end:\n    end.sendall(b'x')\n    end.recv(1)"
+    assert inside.attempt(source) in RESET
+    assert engine.record()[f"{NAME}:443"] == {"failed": 1, "reason": "no answer in time"}
+    done.set()
+
+
+def test_many_that_wait_for_a_name_all_fail_and_none_recurses(way, monkeypatch):
+    monkeypatch.setattr(engine_module, "_MOST_DIALLING", 1)
+    released = threading.Event()
+
+    class Late(dict):
+        def __getitem__(self, name):
+            released.wait(20)
+            raise KeyError(name)
+
+    engine, inside, where = way(443, names=Late())
+    inside.run(f"""
+        import builtins
+        builtins.ends = [socket.create_connection({where!r}, 20) for _ in range(200)]
+    """)
+    released.set()
+
+    assert (
+        inside.run("""
+        import builtins
+        failed = 0
+        for end in builtins.ends:
+            try:
+                end.recv(1)
+            except ConnectionError:
+                failed += 1
+        got = failed
+    """)
+        == 200
+    )
+    assert engine.record()[f"{NAME}:443"]["failed"] == 200
+
+
+def test_more_listeners_than_wanted_close_the_one_unused_for_longest(way, host, monkeypatch):
+    monkeypatch.setattr(engine_module, "_MOST_LISTENERS", 2)
+    _, inside, (address, port) = way(host().port)
+
+    assert inside.open(address, 1001)
+    assert inside.open(address, 1002)
+    assert inside.attempt(f"socket.create_connection({(address, port)!r}, 20)") == "ConnectionRefusedError"
+    assert inside.open(address, port)
+
+
+def test_the_end_of_the_engine_resets_what_is_open(way, host):
+    engine, inside, where = way(host().port)
+    inside.run(f"import builtins\nbuiltins.kept = socket.create_connection({where!r}, 20)")
+    inside.run("import builtins\nbuiltins.kept.sendall(b'x'); builtins.kept.recv(1)")
+
+    engine.stop()
+    engine.stop = lambda: None
+
+    assert inside.attempt("import builtins\nbuiltins.kept.recv(1)") == "ConnectionResetError"
+
+
+def test_a_flood_of_destinations_is_counted_together(running, namespace):
+    engine = running([NAME])
+    inside = namespace(engine)
+
+    inside.run("for number in range(400):\n    ask(f'n{number}.attacker.example')")
+
+    record = engine.record()
+    assert len(record) == 257
+    assert record["(others)"]["denied"] == 144
+    assert len(engine.denials) == 17
+
+
+def test_own_addresses_are_known_without_a_list():
+    own = OwnAddresses()
+
+    assert parse_address("127.0.0.1") in own
+    assert parse_address("127.99.0.1") in own
+    assert parse_address("::1") in own
+    assert parse_address("192.0.2.1") not in own
+    assert parse_address("2001:db8::1") not in own
+    assert "127.0.0.1" not in own
+
+
+def test_families_take_turns():
+    texts = ["::1", "::2", "::3", "127.0.0.1", "127.0.0.2"]
+
+    assert [str(a) for a in interleave(map(parse_address, texts))] == [
+        "::1",
+        "127.0.0.1",
+        "::2",
+        "127.0.0.2",
+        "::3",
+    ]
+    assert interleave([]) == []
+
+
+def test_deadlines_are_due_in_the_order_of_their_last_start():
+    deadlines = Deadlines(10.0)
+    for at, key in enumerate("abc"):
+        deadlines.start(key, float(at))
+    deadlines.start("a", 5.0)
+    deadlines.stop("b")
+
+    assert deadlines.first == 12.0
+    assert deadlines.oldest(7.0, waiting=5.0) == "c"
+    assert deadlines.oldest(6.0, waiting=5.0) is None
+    assert deadlines.take_expired(11.0) == []
+    assert deadlines.take_expired(15.0) == ["c", "a"]
+    assert deadlines.first is None
