@@ -8,7 +8,7 @@ from mcp_client.network.deadlines import Deadlines
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 _EVENTS_A_TURN = 64
-_PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.1
 # What one read takes at most, and how much may lie in memory because its receiver is slow.
 LARGEST_READ = 256 << 10
 _SMALLEST_READ = 4 << 10
@@ -26,7 +26,7 @@ class Loop:
         """With nothing to wait for."""
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[int, Callable[[], None]]] = {}
-        self._paused = Deadlines[int](_PAUSE_SECONDS)
+        self._paused = Deadlines[int](PAUSE_SECONDS)
         self.now = time.monotonic()
         self.buffer = memoryview(bytearray(LARGEST_READ))
         self.backlog = 0

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.dns import answer
-from mcp_client.network.loop import READ, Loop
+from mcp_client.network.loop import PAUSE_SECONDS, READ, Loop
 from mcp_client.network.pool import Pair
 from mcp_client.network.sockets import accept
 
 _LARGEST_DATAGRAM = 4096
-# A client asks two questions for a connection; who asks more than this at once waits a moment.
-_DATAGRAMS_A_TURN = 100
+_LARGEST_READ = 512
+# A client asks two questions for a connection; who asks more at once than this waits a moment.
+_QUESTIONS_AT_ONCE = 100
 _MOST_STREAMS = 16
 _STREAM_SECONDS = 5.0
 _LENGTH = 2
@@ -27,6 +28,7 @@ class NameService:
         self._sockets: list[_socket.socket] = []
         self._streams: dict[_socket.socket, bytes] = {}
         self._idle = Deadlines[_socket.socket](_STREAM_SECONDS)
+        self._moment, self._questions = 0.0, 0
 
     @property
     def due_at(self) -> float | None:
@@ -52,7 +54,7 @@ class NameService:
             end.close()
 
     def _answer_datagrams(self, end: _socket.socket) -> None:
-        for _ in range(_DATAGRAMS_A_TURN):
+        while self._has_patience(end):
             try:
                 query, client = end.recvfrom(_LARGEST_DATAGRAM)
                 reply = answer(query, self._look_up)
@@ -63,9 +65,20 @@ class NameService:
             except OSError:
                 # The client has gone, or told a port that nobody can be reached at.
                 continue
+
+    def _has_patience(self, end: _socket.socket) -> bool:
+        """Count one event; after too many in one moment this socket has to wait for the next."""
+        if self._loop.now - self._moment > PAUSE_SECONDS:
+            self._moment, self._questions = self._loop.now, 0
+        self._questions += 1
+        if self._questions <= _QUESTIONS_AT_ONCE:
+            return True
         self._loop.pause(end.fileno())
+        return False
 
     def _accept(self, listener: _socket.socket) -> None:
+        if not self._has_patience(listener):
+            return
         try:
             stream = accept(listener)
         except OSError:
@@ -79,8 +92,10 @@ class NameService:
 
     def _read(self, stream: _socket.socket) -> None:
         """Queries with their length before them (RFC 1035, 4.2.2), in whatever pieces they come."""
+        if not self._has_patience(stream):
+            return
         try:
-            data = stream.recv(_LARGEST_DATAGRAM)
+            data = stream.recv(_LARGEST_READ)
             held = self._streams[stream] + data
             while len(held) >= _LENGTH:
                 end = _LENGTH + int.from_bytes(held[:_LENGTH], "big")

@@ -32,11 +32,19 @@ class OwnAddresses:
         packed = address.packed
         route = _ROUTE.pack(family_of(address), address.bits, 0, 0, 0, 0, 0, 0, 0)
         body = route + _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), _RTA_DST) + packed
-        end = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _socket.NETLINK_ROUTE)
         try:
-            end.send(_HEADER.pack(_HEADER.size + len(body), _RTM_GETROUTE, _REQUEST, 1, 0) + body)
-            answer = end.recv(_ANSWER_SIZE)
-        finally:
-            end.close()
+            answer = _ask(_HEADER.pack(_HEADER.size + len(body), _RTM_GETROUTE, _REQUEST, 1, 0) + body)
+        except OSError:
+            # Not known, so closed.
+            return True
         # An error means that there is no route, and nothing to be reached.
         return _HEADER.unpack_from(answer)[1] == _RTM_NEWROUTE and answer[_TYPE_AT] in _OWN_TYPES
+
+
+def _ask(request: bytes) -> bytes:
+    end = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _socket.NETLINK_ROUTE)
+    try:
+        end.send(request)
+        return end.recv(_ANSWER_SIZE)
+    finally:
+        end.close()

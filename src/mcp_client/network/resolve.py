@@ -83,6 +83,7 @@ class Resolver:
         """Let the threads end; one that waits for an answer ends with the process."""
         for _ in range(self._threads):
             self._jobs.put(None)
+        # The descriptor stays: a thread may still write to it.
         self._loop.forget(self._wake)
 
     def _work(self) -> None:
