@@ -31,7 +31,7 @@ lint: .venv/.ready ## Check style, and types for each platform with a launcher o
 	@$(VENV)/ruff check $(CODE)
 	@$(VENV)/ruff format --check $(CODE)
 	@$(VENV)/mypy --platform linux
-	@$(VENV)/mypy --platform darwin --exclude sandbox/linux
+	@$(VENV)/mypy --platform darwin --exclude /linux/
 
 fmt: .venv/.ready ## Format the code and mend what ruff can mend
 	@$(VENV)/ruff check --fix-only $(CODE)

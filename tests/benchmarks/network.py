@@ -25,7 +25,7 @@ from typing import NamedTuple
 from mcp_client.network.addresses import parse_address
 from mcp_client.network.closed import POOL_V4, POOL_V6
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.engine import Engine
+from mcp_client.network.linux.engine import Engine
 from mcp_client.network.pool import NAME_SERVICE
 from mcp_client.network.rules import parse_rule
 from mcp_client.sandbox.linux import egress, libc

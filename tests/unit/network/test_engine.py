@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from mcp_client.network import engine as engine_module
 from mcp_client.network.addresses import parse_address
 from mcp_client.network.deadlines import Deadlines
-from mcp_client.network.dial import interleave
-from mcp_client.network.own import OwnAddresses
+from mcp_client.network.linux import engine as engine_module
+from mcp_client.network.linux.dial import interleave
+from mcp_client.network.linux.own import OwnAddresses
 
 NAME = "api.example.com"
 LOCAL = {NAME: ["127.0.0.1"]}

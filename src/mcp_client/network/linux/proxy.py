@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mcp_client.network.addresses import Address, parse_address, parse_network
-from mcp_client.network.loop import READ, Loop
+from mcp_client.network.linux.loop import READ, Loop
 
 _LONGEST_REPLY = 16 << 10
 _MAX_PORT = 65_535

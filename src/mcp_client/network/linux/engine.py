@@ -12,17 +12,17 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from mcp_client.network.addresses import Address, from_packed
-from mcp_client.network.connection import Connection, Destination, Services, Watcher
 from mcp_client.network.counts import Counts
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.dial import STAGGER_SECONDS, Dial
-from mcp_client.network.loop import READ, Loop
-from mcp_client.network.nameserver import NameService
+from mcp_client.network.linux.connection import Connection, Destination, Services, Watcher
+from mcp_client.network.linux.dial import STAGGER_SECONDS, Dial
+from mcp_client.network.linux.loop import READ, Loop
+from mcp_client.network.linux.nameserver import NameService
+from mcp_client.network.linux.proxy import from_environment
+from mcp_client.network.linux.resolve import LookUp, Resolver, look_up
+from mcp_client.network.linux.sockets import accept, prepare, reset
 from mcp_client.network.pool import Pair, Pool, in_pool
-from mcp_client.network.proxy import from_environment
-from mcp_client.network.resolve import LookUp, Resolver, look_up
-from mcp_client.network.sockets import accept, prepare, reset
 
 MOST_CONNECTIONS = 1024
 _MOST_LISTENERS = 512

@@ -8,13 +8,13 @@ from mcp_client.network.addresses import Address
 from mcp_client.network.counts import Tally
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.dial import Dial
-from mcp_client.network.loop import READ, Loop
-from mcp_client.network.proxy import Proxy, Tunnel
-from mcp_client.network.resolve import Answer, Resolver
+from mcp_client.network.linux.dial import Dial
+from mcp_client.network.linux.loop import READ, Loop
+from mcp_client.network.linux.proxy import Proxy, Tunnel
+from mcp_client.network.linux.resolve import Answer, Resolver
+from mcp_client.network.linux.sockets import reset
+from mcp_client.network.linux.splice import Splice
 from mcp_client.network.sni import LONGEST_HELLO, read_hello
-from mcp_client.network.sockets import reset
-from mcp_client.network.splice import Splice
 
 
 class Destination(NamedTuple):

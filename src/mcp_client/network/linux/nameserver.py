@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.dns import answer
-from mcp_client.network.loop import PAUSE_SECONDS, READ, Loop
+from mcp_client.network.linux.loop import PAUSE_SECONDS, READ, Loop
+from mcp_client.network.linux.sockets import accept
 from mcp_client.network.pool import Pair
-from mcp_client.network.sockets import accept
 
 _LARGEST_DATAGRAM = 4096
 _LARGEST_READ = 512

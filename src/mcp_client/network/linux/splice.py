@@ -7,8 +7,8 @@ import _socket
 from collections.abc import Callable
 
 from mcp_client.network.counts import Tally
-from mcp_client.network.loop import READ, WRITE, Loop
-from mcp_client.network.sockets import reset
+from mcp_client.network.linux.loop import READ, WRITE, Loop
+from mcp_client.network.linux.sockets import reset
 
 _NOTHING = memoryview(b"")
 # MSG_NOSIGNAL: an end that has closed is an error of this connection, not a signal to the process.

@@ -1,0 +1,1 @@
+"""The engine on Linux: epoll, sockets that keep their namespace, and the routing table."""
