@@ -289,6 +289,8 @@ def enter(channel: socket.socket, port: int) -> Connect:
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
+    with open(egress.PORT_START, "w", encoding="ascii") as file:
+        file.write("0")
     networks = tuple((network.number.to_bytes(network.bits // 8, "big"), network.prefix) for network in POOL)
     names = egress.open_way(egress.Way(tuple(address.packed for address in NAME_SERVICE), networks))
     egress.send(channel, egress.Message(egress.NAMES, descriptors=tuple(end.fileno() for end in names)))

@@ -39,6 +39,8 @@ def enter(channel):
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
+    with open(egress.PORT_START, "w", encoding="ascii") as file:
+        file.write("0")
     networks = [POOL_V4, POOL_V6, *sys.argv[2:]]
     routes = []
     for network in networks:

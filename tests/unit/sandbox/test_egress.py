@@ -87,6 +87,8 @@ libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNET)
 for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
     with open(f"/proc/self/{name}", "w") as file:
         file.write(text)
+with open(egress.PORT_START, "w") as file:
+    file.write("0")
 six = lambda text: socket.inet_pton(socket.AF_INET6, text)
 way = egress.Way((bytes((198, 18, 0, 1)), six("100::1")), ((bytes((198, 18, 0, 0)), 15), (six("100::"), 64)))
 names = egress.open_way(way)

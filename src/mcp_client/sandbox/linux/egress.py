@@ -25,7 +25,9 @@ _NAME_SOCKETS = (_socket.SOCK_DGRAM, _socket.SOCK_STREAM)
 _BACKLOG = 1024
 _MOST_DESCRIPTORS = 8
 _IP_FREEBIND, _IPV6_FREEBIND = 15, 78
-_PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+
+# To be 0 in this namespace: an init that has no rights any more listens on the ports of real services.
+PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
 class Endpoint(NamedTuple):
@@ -64,9 +66,6 @@ def open_way(way: Way) -> list[_socket.socket]:
     opened = []
     with Netlink() as netlink:
         netlink.bring_up(LOOPBACK)
-        # Listeners are made later, by an init that has no rights any more, on the ports of real services.
-        with open(_PORT_START, "w", encoding="ascii") as file:
-            file.write("0")
         for address in way.names:
             try:
                 # Without an address that is not 127.0.0.1, getaddrinfo(3) hides answers (AI_ADDRCONFIG).
