@@ -1,0 +1,80 @@
+"""Take down groups that nobody else takes down, also after a SIGKILL of the supervisor."""
+
+import os
+import select
+import signal
+import time
+
+from mcp_client.sandbox.linux import libc
+from mcp_client.sandbox.linux.cgroups.hierarchy import read_file, write_file
+
+_SECONDS = 5.0
+_LOOK_AGAIN_AFTER = 0.002
+
+
+class Janitor:
+    """A forked process that outlives the supervisor by a moment.
+
+    It has to be there before the folders are made. ``group`` is emptied and removed when it is told to, or
+    when the supervisor ends; ``standpoint``, where the supervisor itself stands, only then.
+    """
+
+    def __init__(self, group: str, standpoint: str | None) -> None:
+        """Fork it."""
+        self._group = group
+        read, self._hold = os.pipe()
+        supervisor = os.pidfd_open(os.getpid())
+        if os.fork() == 0:
+            try:
+                os.setsid()
+                signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+                libc.close_all_but(read, supervisor)
+                os.read(read, 1)
+                remove_group(group)
+                if standpoint is not None:
+                    poll = select.poll()
+                    poll.register(supervisor, select.POLLIN)
+                    poll.poll()
+                    remove_group(standpoint)
+            finally:
+                os._exit(0)
+        os.close(read)
+        os.close(supervisor)
+
+    def sweep(self) -> None:
+        """Have ``group`` removed now, and wait for it; what is left of the janitor ends with us."""
+        os.close(self._hold)
+        deadline = time.monotonic() + _SECONDS
+        while os.path.isdir(self._group) and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN_AFTER)
+
+
+def kill_group(group: str) -> None:
+    """End every process in ``group`` and below."""
+    try:
+        write_file(group, "cgroup.kill", "1")
+    except OSError:
+        # Before Linux 5.14, or nothing is there any more.
+        for folder, _, _ in os.walk(group):
+            for pid in read_file(folder, "cgroup.procs").split():
+                _kill(int(pid))
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return
+
+
+def remove_group(group: str) -> None:
+    """Empty ``group`` and remove it with what is below; gives up after some seconds."""
+    deadline = time.monotonic() + _SECONDS
+    while os.path.isdir(group) and time.monotonic() < deadline:
+        kill_group(group)
+        for folder, _, _ in os.walk(group, topdown=False):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                # Its processes are not gone yet.
+                time.sleep(_LOOK_AGAIN_AFTER)
