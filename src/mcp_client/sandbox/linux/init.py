@@ -91,8 +91,9 @@ def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, superv
 
 def offer_to_the_oom_killer() -> None:
     """Of all the user's programs the server goes first: limits per process do not bound shared memory."""
-    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
+    # Bytes: by now our own Python may be out of sight, with the codecs it did not need so far.
+    with open("/proc/self/oom_score_adj", "wb") as file:
+        file.write(b"1000")
 
 
 def _clone_granted(spec: SandboxSpec) -> dict[int, int]:

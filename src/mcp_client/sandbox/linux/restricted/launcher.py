@@ -63,6 +63,8 @@ class RestrictedProcess(LinuxProcess):
 
     def _abandon(self) -> None:
         super()._abandon()
+        # Whoever lost init became our child, dead or dying.
+        end_children(self._others)
         self._remove_scratch()
 
     def _remove_scratch(self) -> None:
