@@ -38,8 +38,8 @@ class Program(NamedTuple):
 class Attack(NamedTuple):
     """One attempt of a program and what must be heard inside and outside.
 
-    What is heard is ``got``, ``got=VALUE``, the name of an errno, or ``signal=N``; ``|`` separates
-    alternatives.
+    What is heard is ``got``, ``got=VALUE``, ``got<=NUMBER``, the name of an errno, or ``signal=N``; ``|``
+    separates alternatives.
     """
 
     program: Program
@@ -77,7 +77,14 @@ def check(attack: Attack, targets: Mapping[str, str] | None = None) -> None:
 
 def agrees(heard: str, expected: str) -> bool:
     """Whether one of the alternatives was heard."""
-    return any(heard == one or (one == "got" and heard.startswith("got=")) for one in expected.split("|"))
+    return any(_is(heard, one) for one in expected.split("|"))
+
+
+def _is(heard: str, expected: str) -> bool:
+    kind, _, value = heard.partition("=")
+    if expected.startswith("got<="):
+        return kind == "got" and int(value) <= int(expected.removeprefix("got<="))
+    return heard == expected or (expected == kind == "got")
 
 
 @functools.cache
