@@ -75,8 +75,12 @@ def _new_user(more: int = 0) -> None:
             file.write(content)
 
 
-def _own_root(more: int = 0) -> None:
-    _new_user(libc.CLONE_NEWNS | more)
+def _own_root() -> None:
+    _new_user(libc.CLONE_NEWNS)
+    _swap_root()
+
+
+def _swap_root() -> None:
     libc.make_mounts_private()
     usr = libc.clone_tree("/usr")
     libc.set_mount_attributes(usr, libc.MOUNT_ATTR_RDONLY, recursive=True)
@@ -105,8 +109,11 @@ def full_sandbox_obstacle() -> MCPError | None:
 
 
 def _whole_sandbox() -> None:
-    _own_root(libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS)
+    more = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
+    _new_user(more)
+    # First, since a fresh /proc is only for those who see a whole one (mount_namespaces(7)).
     _assert_fresh_proc()
+    _swap_root()
 
 
 def _own_processes() -> None:
