@@ -162,6 +162,33 @@ def test_a_daemon_does_not_survive_the_death_of(victim: str, host: Callable[...,
         processes.assert_gone(mcp.marker, 5)
 
 
+def test_a_server_does_not_survive_init_and_mcp_together(host: Callable[..., Any], mcp: Mcp) -> None:
+    """Nobody is left to end it but the kernel."""
+    assert host("pull", programs.single().reference).status == 0
+    with start(mcp, programs.single().reference, "--", "stubborn", mcp.marker) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        init = processes.chain(process.pid)[1]
+        os.kill(process.pid, signal.SIGSTOP)
+        os.kill(init, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        processes.assert_gone(mcp.marker, 5)
+
+
+def test_root_of_a_user_namespace_without_further_ones(mcp: Mcp, registry: Registry) -> None:
+    """As in a rootless container: no other id exists, and groups cannot be left."""
+    registry.publish(server("python"))
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
+    inside = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"]
+    strict = mcp.run("run", server("python").reference, prefix=inside)
+    refused(strict, str(strict.code))
+    given = json.dumps(INITIALIZE).encode() + b"\n"
+    result = mcp.run("run", "--allow-degraded", server("python").reference, given=given, prefix=inside)
+    assert result.status == 0, result
+    assert json.loads(result.stdout)["result"]["serverInfo"]["name"] == "python"
+
+
 def test_a_kill_at_any_moment_leaves_nothing(host: Callable[..., Any], mcp: Mcp) -> None:
     assert host("pull", programs.forking().reference).status == 0
     for moment in (0.12, 0.16, 0.2, 0.24, 0.28):

@@ -9,6 +9,7 @@ from mcp_client.errors import MCPError, printable
 from mcp_client.sandbox.linux import landlock, libc
 from mcp_client.sandbox.linux.enforcement import WALLS
 from mcp_client.sandbox.linux.filters import load_filters
+from mcp_client.sandbox.linux.identity import UNPRIVILEGED_ID
 from mcp_client.sandbox.linux.refusals import explain
 from mcp_client.sandbox.spec import Control
 
@@ -109,6 +110,11 @@ def full_sandbox_obstacle() -> MCPError | None:
 
 
 def _whole_sandbox() -> None:
+    if os.geteuid() == 0:
+        # As root the sandbox leaves the groups and takes the unprivileged id, which has to exist here.
+        os.setgroups([])
+        os.setresuid(-1, UNPRIVILEGED_ID, -1)
+        os.setresuid(-1, 0, -1)
     more = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
     _new_user(more)
     # First, since a fresh /proc is only for those who see a whole one (mount_namespaces(7)).
