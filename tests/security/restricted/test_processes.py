@@ -1,6 +1,7 @@
 """Other processes of the same user, who are right beside the server here."""
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -193,3 +194,26 @@ def test_root_becomes_nobody_where_nobody_can_read_the_bundle() -> None:
     identity = next(control for control in inside.controls if control.name == "identity")
     assert identity.state == "enforced"
     assert "65534" in identity.mechanism
+
+
+def test_limits_that_are_the_users_are_left_alone_and_the_mask_is_ours() -> None:
+    body = "import resource; return [resource.getrlimit(resource.RLIMIT_NPROC), os.umask(0)]"
+    nproc = resource.getrlimit(resource.RLIMIT_NPROC)
+    assert attempt_inside(body).got == [list(nproc), 0o077]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root leaves its groups")
+def test_root_leaves_its_groups() -> None:
+    groups = os.getgroups()
+    os.setgroups([12345])
+    try:
+        assert attempt_inside("return os.getgroups()").got == []
+        assert attempt_outside("return os.getgroups()").got == [12345]
+    finally:
+        os.setgroups(groups)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="what root may look at does not depend on it")
+def test_init_belongs_to_nobody_who_could_look_into_it() -> None:
+    body = "return os.stat(f'/proc/{os.getppid()}/environ').st_uid"
+    assert attempt_inside(body).got == 0
