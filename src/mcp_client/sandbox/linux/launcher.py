@@ -64,6 +64,7 @@ class LinuxProcess:
         self._control: int | None = control_write
         self._last: Event | None = None
         self._memory_exceeded = False
+        self._placement = cgroup.Placement()
         self._group: cgroup.Group | None = None
         self.events = events_read
         self.diagnostics = diagnostics_read
@@ -96,9 +97,7 @@ class LinuxProcess:
         Raises like the constructor.
         """
         try:
-            placed = self._placement.complete()
-            if isinstance(placed, cgroup.Group):
-                self._group = placed
+            placed = self._place()
             controllers = frozenset() if self._group is None else self._group.controllers
             self._say(sum(_HELD[name] for name in controllers))
             (gated,) = self._expect("ready")
@@ -231,7 +230,14 @@ class LinuxProcess:
             )
         raise explain(stage, code, printable(detail))
 
+    def _place(self) -> cgroup.Group | cgroup.Refusal:
+        placed = self._placement.complete()
+        if isinstance(placed, cgroup.Group):
+            self._group = placed
+        return placed
+
     def _abandon(self) -> None:
+        self._place()
         self.kill()
         os.waitpid(self.pid, 0)
         if self._group is not None:

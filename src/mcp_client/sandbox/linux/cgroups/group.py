@@ -112,15 +112,32 @@ class Group:
 
 
 class Placement:
+    """A group in the making, or none: the host has no place for one."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._result: Group | Refusal | None = None
+
+    def complete(self) -> Group | Refusal:
+        """Wait until the process stands in it, with the limits in place; the answer stays the same."""
+        if self._result is None:
+            self._result = self._place()
+        return self._result
+
+    def _place(self) -> Group | Refusal:
+        return Refusal("no cgroup v2 on this host", _BOOT)
+
+
+class _Begun(Placement):
     """A group in the making around one process."""
 
     def __init__(self, pid: int, limits: Limits, tasks: int, request: ScopeRequest | None) -> None:
         """``request`` is a scope that is under way."""
+        super().__init__()
         self._pid, self._limits, self._tasks = pid, limits, tasks
         self._request = request
 
-    def complete(self) -> Group | Refusal:
-        """Wait until the process is where the server is to be, with the limits in place."""
+    def _place(self) -> Group | Refusal:
         reason = ""
         if self._request is not None:
             try:
@@ -143,27 +160,19 @@ class Placement:
         return group
 
 
-class _Nowhere(Placement):
-    """Where there is no hierarchy to have a group in."""
-
-    def complete(self) -> Refusal:
-        """Say so."""
-        return Refusal("no cgroup v2 on this host", _BOOT)
-
-
 def begin(pid: int, limits: Limits, *, tasks: int) -> Placement:
     """Begin to make a group around the process ``pid``, which is to fork the server later.
 
     ``tasks`` bounds processes and threads together. Nothing is raised: complete() says what came of it.
     """
     if own_group() is None or not CONTROLLERS & available(MOUNT):
-        return _Nowhere(pid, limits, tasks, None)
+        return Placement()
     for path, bus in find_sockets():
         try:
-            return Placement(pid, limits, tasks, ScopeRequest(path, bus=bus, pid=pid))
+            return _Begun(pid, limits, tasks, ScopeRequest(path, bus=bus, pid=pid))
         except OSError:
             continue
-    return Placement(pid, limits, tasks, None)
+    return _Begun(pid, limits, tasks, None)
 
 
 def _limit(group: str, name: str, value: str) -> bool:

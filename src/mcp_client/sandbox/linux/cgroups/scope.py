@@ -7,6 +7,11 @@ import time
 from mcp_client.sandbox.linux.cgroups.dbus import Call, Connection, Variant, Writer
 from mcp_client.sandbox.linux.cgroups.hierarchy import CONTROLLERS, own_group
 
+_MANAGER = (
+    "org.freedesktop.systemd1",
+    "/org/freedesktop/systemd1",
+    "org.freedesktop.systemd1.Manager",
+)
 _SECONDS = 2.0
 _LOOK_AGAIN_AFTER = 0.0005
 
@@ -46,15 +51,35 @@ class ScopeRequest:
         """The scope's folder, once the process is in it. Raises OSError."""
         try:
             self._connection.finish(self._serial)
+            try:
+                return self._await_process()
+            except OSError:
+                # systemd does not notice that a scope is empty when it never was anything else.
+                self._connection.finish(self._connection.send(_stop_unit(self.unit)))
+                raise
         finally:
             self._connection.close()
+
+    def _await_process(self) -> str:
         deadline = time.monotonic() + _SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not _has_ended(self._pid):
             group = own_group(self._pid)
             if group is not None and group.endswith(f"/{self.unit}"):
                 return group
             time.sleep(_LOOK_AGAIN_AFTER)
         raise TimeoutError(0, f"{self.unit} did not start", "systemd")
+
+
+def _has_ended(child: int) -> bool:
+    """Whether there is nothing left of it but its status."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _stop_unit(unit: str) -> Call:
+    body = Writer()
+    body.text(unit)
+    body.text("replace")
+    return Call(*_MANAGER, "StopUnit", "ss", bytes(body.data))
 
 
 def _start_transient_unit(unit: str, pid: int) -> Call:
@@ -74,11 +99,4 @@ def _start_transient_unit(unit: str, pid: int) -> Call:
     )
     # No auxiliary units: an empty a(sa(sv)).
     body.end_array(body.begin_array(8))
-    return Call(
-        "org.freedesktop.systemd1",
-        "/org/freedesktop/systemd1",
-        "org.freedesktop.systemd1.Manager",
-        "StartTransientUnit",
-        "ssa(sv)a(sa(sv))",
-        bytes(body.data),
-    )
+    return Call(*_MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", bytes(body.data))
