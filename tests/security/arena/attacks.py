@@ -24,7 +24,8 @@ NAMESPACES = (*NAMESPACES, "--net", "--ipc", "--uts", "--kill-child")
 class Program(NamedTuple):
     """An attack program and how it is started; ``source`` is below the folder of attacks.
 
-    ``control`` prefixes the command for the positive control. ``arguments`` select attempts.
+    ``control`` prefixes the command for the positive control. ``arguments`` select attempts. ``aims``
+    replaces targets inside.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Program(NamedTuple):
     folders: tuple[Folder, ...] = ()
     control: tuple[str, ...] = PLAIN
     arguments: tuple[str, ...] = ()
+    aims: tuple[tuple[str, str], ...] = ()
 
 
 class Attack(NamedTuple):
@@ -95,7 +97,7 @@ def heard_inside(program: Program, targets: tuple[tuple[str, str], ...]) -> Mapp
         subprocess=program.subprocess,
         limits=program.limits,
         folders=program.folders,
-        environment=dict(targets),
+        environment={**dict(targets), **dict(program.aims)},
         tree=tree_of(program.source),
     )
     return _heard(inside.output, inside.exit.status, inside.exit.signal, inside.errors)

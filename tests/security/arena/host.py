@@ -41,6 +41,7 @@ def targets() -> Iterator[Mapping[str, str]]:
             "HOST_HOME": os.path.expanduser("~"),
             "IN_TMP": folder,
             "IN_SHM": shared,
+            "INIT": "0",
             "VICTIM": str(stack.enter_context(victim())),
         }
 
@@ -48,8 +49,8 @@ def targets() -> Iterator[Mapping[str, str]]:
 @contextmanager
 def victim() -> Iterator[int]:
     """A process of the host, of the user who runs the tests, that only waits; its pid."""
-    line = "import signal; signal.pause()"
-    with subprocess.Popen([sys.executable, "-I", "-c", line], env={"A_SECRET": str(SECRET)}) as process:
+    argv = [sys.executable, "-I", "-c", "import signal; signal.pause()"]
+    with subprocess.Popen(argv, env={"A_SECRET": str(SECRET)}, start_new_session=True) as process:
         try:
             yield process.pid
             assert process.poll() is None, "the victim was ended"
