@@ -1,4 +1,4 @@
-"""Other processes: those of the host are not there, and init keeps the server rather than the other way round."""
+"""Other processes: those of the host are not there, and init keeps the server, not the server init."""
 
 import os
 from collections.abc import Mapping
