@@ -61,7 +61,8 @@ def _make_below(place: str, *, alone: bool) -> OwnGroup | None:
     try:
         if steps_aside:
             os.mkdir(standpoint)
-            write_file(standpoint, "cgroup.procs", str(os.getpid()))
+            for aside in (os.getpid(), janitor.pid):
+                write_file(standpoint, "cgroup.procs", str(aside))
         os.mkdir(folder)
     except OSError:
         janitor.sweep()

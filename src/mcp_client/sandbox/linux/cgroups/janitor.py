@@ -6,10 +6,11 @@ import signal
 import time
 
 from mcp_client.sandbox.linux import libc
-from mcp_client.sandbox.linux.cgroups.hierarchy import read_file, write_file
+from mcp_client.sandbox.linux.cgroups.hierarchy import passed_on, read_file, write_file
 
 _SECONDS = 5.0
 _LOOK_AGAIN_AFTER = 0.002
+_WAIT_FOR_OTHERS = 0.1
 
 
 class Janitor:
@@ -24,7 +25,8 @@ class Janitor:
         self._group = group
         read, self._hold = os.pipe()
         supervisor = os.pidfd_open(os.getpid())
-        if os.fork() == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             try:
                 os.setsid()
                 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -35,7 +37,7 @@ class Janitor:
                     poll = select.poll()
                     poll.register(supervisor, select.POLLIN)
                     poll.poll()
-                    remove_group(standpoint)
+                    _step_back(standpoint)
             finally:
                 os._exit(0)
         os.close(read)
@@ -47,6 +49,18 @@ class Janitor:
         deadline = time.monotonic() + _SECONDS
         while os.path.isdir(self._group) and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN_AFTER)
+
+
+def _step_back(standpoint: str) -> None:
+    """Leave the parent as it was found: with us in it, and without a standpoint beside it."""
+    parent = os.path.dirname(standpoint)
+    while [entry.path for entry in os.scandir(parent) if entry.is_dir()] != [standpoint]:
+        # Another server's group lives off the controllers that go now.
+        time.sleep(_WAIT_FOR_OTHERS)
+    for controller in passed_on(parent):
+        write_file(parent, "cgroup.subtree_control", f"-{controller}")
+    write_file(parent, "cgroup.procs", str(os.getpid()))
+    os.rmdir(standpoint)
 
 
 def kill_group(group: str) -> None:
