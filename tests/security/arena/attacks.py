@@ -4,6 +4,7 @@ import functools
 import os
 import re
 from collections.abc import Mapping
+from subprocess import PIPE
 from subprocess import run as run_process
 from typing import NamedTuple
 
@@ -91,32 +92,54 @@ def _is(heard: str, expected: str) -> bool:
 
 @functools.cache
 def heard_inside(program: Program, targets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    """Attempt -> what was heard, from one run in the sandbox; ``end`` tells how the program ended."""
-    inside = run_command(
-        _command("/bundle", program),
-        subprocess=program.subprocess,
-        limits=program.limits,
-        folders=program.folders,
-        environment={**dict(targets), **dict(program.aims)},
-        tree=tree_of(program.source),
-    )
-    return _heard(inside.output, inside.exit.status, inside.exit.signal, inside.errors)
+    """What hear_inside() says, once for all attempts of a program."""
+    return hear_inside(program, dict(targets))
 
 
 @functools.cache
 def heard_outside(program: Program, targets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """The same where the positive control is."""
+    return hear_outside(program, dict(targets))
+
+
+def hear_inside(
+    program: Program, targets: Mapping[str, str], standard: Mapping[int, int] | None = None
+) -> Mapping[str, str]:
+    """Attempt -> what was heard, from one run in the sandbox; ``end`` tells how the program ended.
+
+    ``standard`` puts descriptors of the host in the place of 0 or 2.
+    """
+    inside = run_command(
+        _command("/bundle", program),
+        subprocess=program.subprocess,
+        limits=program.limits,
+        folders=program.folders,
+        environment={**targets, **dict(program.aims)},
+        tree=tree_of(program.source),
+        standard=standard,
+    )
+    return _heard(inside.output, inside.exit.status, inside.exit.signal, inside.errors)
+
+
+def hear_outside(
+    program: Program, targets: Mapping[str, str], standard: Mapping[int, int] | None = None
+) -> Mapping[str, str]:
+    """The same where the positive control is."""
     command = _command(tree_of(program.source), program)
-    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **dict(targets)}
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **targets}
+    given = standard or {}
     done = run_process(
         [*program.control, *command.argv],
         env=environment,
-        capture_output=True,
+        stdin=given.get(0),
+        stdout=PIPE,
+        stderr=given.get(2, PIPE),
+        start_new_session=True,
         check=False,
         timeout=_TIMEOUT,
     )
     died = -done.returncode if done.returncode < 0 else None
-    return _heard(done.stdout, None if died else done.returncode, died, done.stderr)
+    return _heard(done.stdout, None if died else done.returncode, died, done.stderr or b"")
 
 
 def _command(folder: str, program: Program) -> Command:

@@ -20,8 +20,8 @@ def targets() -> Iterator[Mapping[str, str]]:
     All is open to everybody, so that no mode of a file stands in for a missing control when root runs this.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(_public_folder("/tmp"))
-        shared = stack.enter_context(_public_folder("/dev/shm"))
+        folder = stack.enter_context(public_folder("/tmp"))
+        shared = stack.enter_context(public_folder("/dev/shm"))
         abstract = f"attacked-{os.getpid()}"
         paths = {"SECRET": os.path.join(folder, "secret"), "FIFO": os.path.join(folder, "fifo")}
         with open(paths["SECRET"], "w", encoding="ascii") as file:
@@ -59,7 +59,8 @@ def victim() -> Iterator[int]:
 
 
 @contextmanager
-def _public_folder(parent: str) -> Iterator[str]:
+def public_folder(parent: str) -> Iterator[str]:
+    """A folder of the host that everybody may enter and change."""
     folder = tempfile.mkdtemp(prefix="attacked-", dir=parent)
     os.chmod(folder, 0o777)
     try:
