@@ -67,7 +67,9 @@ def test_a_fault_stops_the_start(step: str, proof: str, monkeypatch: pytest.Monk
 
 
 def test_a_fault_of_the_signals_filter_stops_the_start(proof: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landlock, "interface_version", lambda: 5)
+    monkeypatch.setattr(
+        landlock, "interface_version", lambda version=landlock.interface_version(): min(5, version)
+    )
     monkeypatch.setattr(signals, "only_itself", _refuse)
     with pytest.raises(MCPError):
         _run(proof)
