@@ -117,18 +117,23 @@ class Connection:
     """
 
     def __init__(self, path: str, *, bus: bool, seconds: float) -> None:
-        """Connect and authenticate as this user; ``bus`` asks for a name of our own, as a bus demands."""
-        self._deadline = time.monotonic() + seconds
+        """Connect as this user; ``bus`` asks for a name of our own, as a bus demands.
+
+        No answer is waited for: the other side keeps what follows until it has read what came before.
+        """
+        self.deadline = time.monotonic() + seconds
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         self._serial = 0
         self._data = b""
+        self._accepted = False
         try:
             self._socket.settimeout(seconds)
             self._socket.connect(path)
             self._check_peer()
-            self._authenticate()
+            identity = str(os.geteuid()).encode().hex()
+            self._socket.sendall(b"\0AUTH EXTERNAL " + identity.encode() + b"\r\nBEGIN\r\n")
             if bus:
-                self.finish(self.send(_HELLO))
+                self.send(_HELLO)
         except BaseException:
             self._socket.close()
             raise
@@ -163,6 +168,8 @@ class Connection:
 
     def finish(self, serial: int) -> None:
         """Wait for the answer to a call; signals and other messages are passed over."""
+        if not self._accepted:
+            self._await_acceptance()
         while True:
             kind, reply_to, error = self._receive()
             if reply_to == serial and kind == _METHOD_RETURN:
@@ -176,9 +183,7 @@ class Connection:
         if uid not in {0, os.geteuid()}:
             raise PermissionError(0, f"it belongs to user {uid}", "D-Bus")
 
-    def _authenticate(self) -> None:
-        identity = str(os.geteuid()).encode().hex()
-        self._socket.sendall(b"\0AUTH EXTERNAL " + identity.encode() + b"\r\n")
+    def _await_acceptance(self) -> None:
         while b"\r\n" not in self._data:
             if len(self._data) > _LONGEST_LINE:
                 raise OSError(0, "no end of the answer", "D-Bus")
@@ -186,7 +191,7 @@ class Connection:
         line, _, self._data = self._data.partition(b"\r\n")
         if not line.startswith(b"OK "):
             raise PermissionError(0, "it does not accept this user", "D-Bus")
-        self._socket.sendall(b"BEGIN\r\n")
+        self._accepted = True
 
     def _receive(self) -> tuple[int, int, str]:
         """The next message: its type, the serial it answers (0: none), the name of its error."""
@@ -205,7 +210,11 @@ class Connection:
         return taken
 
     def _more(self) -> None:
-        self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            # Whoever sends without end would otherwise keep us.
+            raise TimeoutError(0, "no answer in time", "D-Bus")
+        self._socket.settimeout(remaining)
         data = self._socket.recv(65536)
         if not data:
             raise ConnectionResetError(0, "it hung up", "D-Bus")

@@ -23,7 +23,10 @@ from mcp_client.sandbox.linux.cgroups.janitor import Janitor, kill_group
 from mcp_client.sandbox.linux.cgroups.scope import ScopeRequest, find_sockets
 
 _PERIOD = 100_000
-_DELEGATE = "log in through systemd, or 'loginctl enable-linger', or set Delegate=yes for the unit around mcp"
+_DELEGATE = (
+    "log in through systemd, or 'loginctl enable-linger', or set Delegate=yes for the unit around mcp; "
+    "in a container: a writable /sys/fs/cgroup with mcp alone in its cgroup"
+)
 _BOOT = "boot with the unified hierarchy: systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
 
 
@@ -35,7 +38,7 @@ class Refusal(NamedTuple):
 
 
 class GroupUsage(NamedTuple):
-    """Seconds and bytes; ``peak_memory`` is None before Linux 5.19, ``oom`` when memory ended a process."""
+    """Seconds and bytes; ``peak_memory`` is None before Linux 5.19, ``oom`` when its own limit ended it."""
 
     peak_memory: int | None
     user_seconds: float
@@ -73,6 +76,8 @@ class Group:
         if "cpu" in available(self._folder) and _limit(self._folder, "cpu.max", quota):
             held.add("cpu")
         self.controllers = frozenset(held)
+        if not held:
+            self.mechanism = f"{self.mechanism} without controllers"
 
     def retire(self, pid: int) -> None:
         """Move init out of the server's limits, once the server exists. Raises OSError."""
@@ -91,7 +96,8 @@ class Group:
             peak_memory=int(peak) if peak else None,
             user_seconds=time.get("user_usec", 0) / 1e6,
             system_seconds=time.get("system_usec", 0) / 1e6,
-            oom=events.get("oom_kill", 0) > 0,
+            # A kill alone may be for the sake of a group above, or of the whole machine.
+            oom=events.get("oom_kill", 0) > 0 and events.get("oom", 0) > 0,
         )
 
     def remove(self) -> None:
@@ -131,9 +137,10 @@ class Placement:
 class _Begun(Placement):
     """A group in the making around one process."""
 
-    def __init__(self, pid: int, limits: Limits, tasks: int, request: ScopeRequest | None) -> None:
-        """``request`` is a scope that is under way."""
+    def __init__(self, pid: int, limits: Limits, tasks: int, own: str, request: ScopeRequest | None) -> None:
+        """``own`` is the group that we stand in, ``request`` a scope that is under way."""
         super().__init__()
+        self._own = own
         self._pid, self._limits, self._tasks = pid, limits, tasks
         self._request = request
 
@@ -146,7 +153,10 @@ class _Begun(Placement):
                 return self._admitted(Group(f"{scope}/sandbox", "cgroup in a systemd scope", None))
             except OSError as error:
                 reason = f": systemd: {error.strerror or error}"
-        own = make_group(self._pid, MOUNT)
+        try:
+            own = make_group(self._pid, self._own, MOUNT)
+        except OSError as error:
+            return Refusal(f"no janitor for a cgroup: {error.strerror}", _DELEGATE)
         if own is None:
             return Refusal(f"no cgroup is delegated to this user{reason}", _DELEGATE)
         try:
@@ -165,14 +175,15 @@ def begin(pid: int, limits: Limits, *, tasks: int) -> Placement:
 
     ``tasks`` bounds processes and threads together. Nothing is raised: complete() says what came of it.
     """
-    if own_group() is None or not CONTROLLERS & available(MOUNT):
+    own = own_group()
+    if own is None or not available(MOUNT):
         return Placement()
     for path, bus in find_sockets():
         try:
-            return _Begun(pid, limits, tasks, ScopeRequest(path, bus=bus, pid=pid))
+            return _Begun(pid, limits, tasks, own, ScopeRequest(path, bus=bus, pid=pid))
         except OSError:
             continue
-    return _Begun(pid, limits, tasks, None)
+    return _Begun(pid, limits, tasks, own, None)
 
 
 def _limit(group: str, name: str, value: str) -> bool:

@@ -6,13 +6,21 @@ MOUNT = "/sys/fs/cgroup"
 CONTROLLERS = frozenset({"cpu", "memory", "pids"})
 
 
-def own_group(pid: int | str = "self", mount: str = MOUNT) -> str | None:
+def own_group(pid: int | str = "self") -> str | None:
     """The folder of the group that ``pid`` is in; None without a hierarchy of version 2 that shows it."""
     try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
-            lines = file.read().splitlines()
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            return find_group(file.read(), MOUNT)
     except OSError:
         return None
+
+
+def find_group(membership: str, mount: str) -> str | None:
+    """The same from the text of /proc/PID/cgroup, for a hierarchy that is seen at ``mount``.
+
+    A path that leads up belongs to a process outside of our cgroup namespace (cgroup_namespaces(7)).
+    """
+    lines = membership.split("\n")
     path = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), None)
     if path is None or "/../" in f"{path}/" or not os.path.exists(f"{mount}/cgroup.controllers"):
         return None

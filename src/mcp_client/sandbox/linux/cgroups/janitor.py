@@ -22,7 +22,7 @@ class Janitor:
 
     def __init__(self, group: str, standpoint: str | None) -> None:
         """Fork it."""
-        self._group = group
+        self._group, self._standpoint = group, standpoint
         read, self._hold = os.pipe()
         supervisor = os.pidfd_open(os.getpid())
         self.pid = os.fork()
@@ -44,23 +44,35 @@ class Janitor:
         os.close(supervisor)
 
     def sweep(self) -> None:
-        """Have ``group`` removed now, and wait for it; what is left of the janitor ends with us."""
+        """Have ``group`` removed now, and wait for it; a janitor with a standpoint ends after us."""
         os.close(self._hold)
+        if self._standpoint is None:
+            os.waitpid(self.pid, 0)
+            return
         deadline = time.monotonic() + _SECONDS
         while os.path.isdir(self._group) and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN_AFTER)
 
 
 def _step_back(standpoint: str) -> None:
-    """Leave the parent as it was found: with us in it, and without a standpoint beside it."""
-    parent = os.path.dirname(standpoint)
-    while [entry.path for entry in os.scandir(parent) if entry.is_dir()] != [standpoint]:
+    """Leave the parent as it was found: with us in it, and without a standpoint beside it.
+
+    Gives up after some seconds where somebody else has come to stand there.
+    """
+    parent, name = os.path.split(standpoint)
+    while any(other.startswith("mcp-") and other != name for other in os.listdir(parent)):
         # Another server's group lives off the controllers that go now.
         time.sleep(_WAIT_FOR_OTHERS)
-    for controller in passed_on(parent):
-        write_file(parent, "cgroup.subtree_control", f"-{controller}")
-    write_file(parent, "cgroup.procs", str(os.getpid()))
-    os.rmdir(standpoint)
+    deadline = time.monotonic() + _SECONDS
+    while os.path.isdir(standpoint) and time.monotonic() < deadline:
+        try:
+            # All or none: the kernel refuses it as long as a group below passes one of them on.
+            taken = " ".join(f"-{controller}" for controller in passed_on(parent))
+            write_file(parent, "cgroup.subtree_control", taken)
+            write_file(parent, "cgroup.procs", str(os.getpid()))
+            os.rmdir(standpoint)
+        except OSError:
+            time.sleep(_LOOK_AGAIN_AFTER)
 
 
 def kill_group(group: str) -> None:
