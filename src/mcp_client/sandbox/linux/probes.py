@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 from collections.abc import Callable
 
 from mcp_client.errors import MCPError, printable
@@ -10,8 +9,10 @@ from mcp_client.sandbox.linux import landlock, libc
 from mcp_client.sandbox.linux.enforcement import WALLS
 from mcp_client.sandbox.linux.filters import load_filters
 from mcp_client.sandbox.linux.identity import UNPRIVILEGED_ID
-from mcp_client.sandbox.linux.refusals import explain
+from mcp_client.sandbox.linux.refusals import WAY_AROUND, explain
 from mcp_client.sandbox.spec import Control
+
+_SECOND_LAYER = ("second layer", "Landlock: nothing outside the root")
 
 
 def list_failures(filter_folder: str, failure: MCPError) -> tuple[Control, ...]:
@@ -24,14 +25,13 @@ def list_failures(filter_folder: str, failure: MCPError) -> tuple[Control, ...]:
         "network": _own_network,
         "system-calls": lambda: _filtered(filter_folder),
         "landlock": _landlocked,
-        "files": _limited,
     }
     whole = Control("sandbox", "all together", "unavailable", failure.message, failure.hint)
     return (*(_attempt(name, step) for name, step in steps.items()), whole)
 
 
 def _attempt(name: str, step: Callable[[], None]) -> Control:
-    requested, mechanism = WALLS.get(name, ("a limit", "RLIMIT_NOFILE"))
+    requested, mechanism = WALLS.get(name, _SECOND_LAYER)
     try:
         _run_in_child(step)
     except OSError as error:
@@ -65,7 +65,7 @@ def _run_in_child(action: Callable[[], None]) -> None:
 
 def _mend(error: OSError) -> str:
     explained = explain("create namespaces", error.errno or 0, "")
-    return explained.hint or "see docs/SECURITY.md"
+    return explained.hint.removesuffix(WAY_AROUND)
 
 
 def _new_user(more: int = 0) -> None:
@@ -176,15 +176,3 @@ def _landlocked() -> None:
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     landlock.restrict_to_root(landlock.interface_version() or 1)
     os.close(os.open(f"/proc/self/fd/{outside}", os.O_RDONLY))
-
-
-def _limited() -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
-    try:
-        for _ in range(16):
-            os.dup(0)
-    except OSError as error:
-        if error.errno == errno.EMFILE:
-            return
-        raise
-    raise PermissionError(errno.EPERM, "the limit did not hold")
