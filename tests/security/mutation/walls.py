@@ -144,12 +144,12 @@ def _making_folders(original: Callable[..., None], self: mounts.Root, *arguments
 
 def _mounts() -> Iterator[Row]:
     table, files = "test_mounts.py", "test_files.py"
-    yield "nosuid", "nosuid on mounts", without_attribute(libc.MOUNT_ATTR_NOSUID), table, ""
+    yield "nosuid", "nosuid on mounts", without_attribute(libc.MOUNT_ATTR_NOSUID), table, "no_mount_gives"
     nodev = several(
         without_attribute(libc.MOUNT_ATTR_NODEV),
         replaced(mounts, "_SAFE", libc.MOUNT_ATTR_NOSUID),
     )
-    yield "nodev", "nodev on mounts", nodev, table, ""
+    yield "nodev", "nodev on mounts", nodev, table, "no_mount_gives"
     writable = without_attribute_of(lambda bind: not bind.device, libc.MOUNT_ATTR_RDONLY)
     yield "read-only-binds", "read-only /usr, bundle and grants", writable, files, "written_at or read_only"
     shallow = wrapped(libc, "set_mount_attributes", _not_recursive)
@@ -188,7 +188,7 @@ def _mounts() -> Iterator[Row]:
     yield "inodes", "entries of scratch space", without_option("nr_inodes"), files, "bounded_in_entries"
     for name, more in {
         "sys": Bind("/sys", "/sys"),
-        "home": Bind(os.path.expanduser("~"), "/home/host"),
+        "home": Bind(os.path.expanduser("~"), os.path.expanduser("~")),
         "run": Bind("/run", "/run"),
     }.items():
         yield (
@@ -299,6 +299,9 @@ def _limits() -> Iterator[Row]:
         "RTPRIO",
     ):
         limit = getattr(resource, f"RLIMIT_{name}")
+        if resource.getrlimit(limit)[1] == 0:
+            # What the caller does not have either cannot be missed.
+            continue
         yield (
             *(f"rlimit-{name.lower()}", f"RLIMIT_{name}", without_limit(limit)),
             *("test_limits.py", f"rlimit and {name}"),
