@@ -1,6 +1,6 @@
 # Needs Python 3.11 or later, git and make; everything else is set up on first use, in .venv and .build.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-vm lint fmt build bench install clean
+.PHONY: help setup demo run test mutate test-vm lint fmt build bench install clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -30,6 +30,9 @@ test: .venv/.ready ## Run all tests in parallel
 test-vm: .venv/.ready ## Run the security tests in a virtual machine with systemd and cgroup v2
 	@bash tools/setup.sh tests
 	@bash tools/vm/test.sh $(ARGS)
+
+mutate: .venv/.ready ## Switch the sandbox's controls off one by one: a security test must notice each
+	@$(VENV)/python tests/security/mutation/run.py $(ARGS)
 
 lint: .venv/.ready ## Check style, and types for each platform with a launcher or one to come
 	@$(VENV)/ruff check $(CODE)

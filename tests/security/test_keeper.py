@@ -1,4 +1,4 @@
-"""Init seen from outside: it is in nobody's session, and does not outlive its supervisor."""
+"""Init and its supervisor: sessions, death, and descriptors that the caller had closed."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from arena.sandbox import filter_folder
 
 from mcp_client.policy.model import DEFAULT_LIMITS, Policy
@@ -67,6 +68,23 @@ def test_an_init_that_stands_still_dies_with_its_supervisor() -> None:
         os.kill(init, signal.SIGKILL)
         os.waitpid(init, 0)
     assert ended
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_descriptor_that_the_caller_had_closed_is_none_of_ours(number: int) -> None:
+    """Otherwise a pipe of the set-up takes its place, and the server inherits it."""
+    with _ready():
+        kept = os.readlink(f"/proc/self/fd/{number}")
+    saved = os.dup(number)
+    try:
+        os.close(number)
+        with _ready():
+            filled = os.readlink(f"/proc/self/fd/{number}")
+    finally:
+        os.dup2(saved, number)
+        os.close(saved)
+    assert filled == "/dev/null"
+    assert os.readlink(f"/proc/self/fd/{number}") == kept
 
 
 def _ended(pid: int, *, seconds: float) -> bool:

@@ -122,7 +122,7 @@ page = mmap.mmap(file, size)
 for at in range(0, size, 4096):
     page[at] = 1
 if size > 64 << 20:
-    signal.alarm(60)
+    signal.alarm(15)
     signal.pause()
 """
 

@@ -40,7 +40,7 @@ def rows() -> Iterator[Row]:
 
 def _landlock() -> Iterator[Row]:
     whole = silenced(landlock, "restrict_to_root")
-    yield "landlock", "the second layer", whole, "test_files.py", "standard_error"
+    yield "landlock", "the second layer", whole, "test_descriptors.py", "open-again"
     scopes = replaced(landlock, "_ABSTRACT_SOCKETS_AND_SIGNALS", 0)
     yield "landlock-scopes", "signals stay below the server", scopes, "test_reach_of_processes.py", "init"
 
@@ -115,6 +115,13 @@ def _gate() -> Iterator[Row]:
         self._let_through(caller)
 
     tests = "test_gate.py"
+    compiled = seccomp._allowed_calls
+
+    def forking(*, subprocess: bool, restricted: bool) -> Any:
+        return compiled(subprocess=True, restricted=restricted)
+
+    alone = replaced(seccomp, "_allowed_calls", forking)
+    yield "forks", "no process without subprocesses", alone, "test_processes.py", "stays_alone"
     programs = replaced(gate.Gatekeeper, "_decide_program", let_through)
     yield "gate-programs", "one program", programs, tests, "execve-again"
     processes = replaced(gate.Gatekeeper, "_decide_process", let_through)

@@ -5,6 +5,7 @@ Name, what is missing, how, the files that are likely to notice and words that s
 
 import os
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -230,6 +231,16 @@ def _masks() -> Iterator[Row]:
         yield f"quota-{name}", "a part of the user's quota", quota, "test_limits.py", "inotify"
 
 
+def _handle_all() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is not None:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _unblock_all() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
 def _process() -> Iterator[Row]:
     processes, privileged, limits = "test_processes.py", "test_privileges.py", "test_limits.py"
     yield (
@@ -266,7 +277,12 @@ def _process() -> Iterator[Row]:
     )
     folder = replaced(server, "_enter_folder", os.chdir)
     yield "working-folder", "the look where it leads", folder, privileged, "working_folder"
-    yield "signals", "dispositions and mask are reset", silenced(server, "_reset_signals"), limits, "signals"
+    blocked = replaced(server, "_reset_signals", _handle_all)
+    yield "signal-mask", "no signal is blocked", blocked, limits, "signals"
+    ignored = replaced(server, "_reset_signals", _unblock_all)
+    yield "signal-dispositions", "no signal is ignored", ignored, limits, "signals"
+    closed = silenced(backend, "_occupy_standard_descriptors")
+    yield "closed-descriptors", "0 to 2 are never ours", closed, "test_keeper.py", "closed"
     umask = wrapped(os, "umask", lambda real, value: real(0o022 if value == 0o077 else value))
     yield "umask", "umask 077", umask, limits, "umask"
     plan = backend.LinuxBackend.plan
