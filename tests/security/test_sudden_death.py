@@ -14,7 +14,7 @@ from arena.sandbox import run_inside
 from arena.stages import Stage, identify, stages, stopping
 
 from mcp_client.policy.model import Folder
-from mcp_client.sandbox.linux import libc
+from mcp_client.sandbox.linux import identity, libc
 
 PROOF = "open('/mnt/proof/started', 'w')"
 _SECONDS = 60.0
@@ -52,6 +52,24 @@ def test_a_launch_that_is_not_killed_leaves_its_proof(proof: str) -> None:
     """The control: the same nursery, and nobody is killed."""
     found = _in_a_nursery(stages()[-1], "nobody", proof)
     assert (found["problem"], found["left"], os.listdir(proof)) == (None, [], ["started"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root shows folders through id-mapped mounts")
+@pytest.mark.parametrize("victim", ["supervisor", "worker"])
+def test_the_process_that_stands_for_an_owner_dies_with_a_killed_start(
+    victim: str, proof: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds a user namespace while its parent, the porter, prepares a granted folder."""
+
+    def stop(*_arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        raise OSError(5, "injected")
+
+    monkeypatch.setattr(identity, "_write_maps", stop)
+    found = _in_a_nursery(Stage("none of them", 1, in_server=False), victim, proof)
+    assert found["problem"] is None, found["problem"]
+    assert found["family"] == 2, "the porter, and the process that stands for the owner"
+    assert (found["reached"], found["left"], os.listdir(proof)) == (True, [], [])
 
 
 def _in_a_nursery(stage: Stage, victim: str, proof: str) -> dict[str, Any]:
@@ -105,6 +123,7 @@ def _launch_and_kill(stage: Stage, victim: str, proof: str) -> dict[str, Any]:
         os.kill(pid, signal.SIGKILL)
     return {
         "reached": reached,
+        "family": len(family),
         "left": found,
         "groups": [] if _wait(lambda: not any(map(os.path.isdir, groups))) else sorted(groups),
         "mounts": sorted(line for line in mount_table() - mounts if proof in line or "mcp" in line),
