@@ -18,10 +18,11 @@ from typing import NamedTuple
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECURITY = os.path.dirname(HERE)
 ROOT = os.path.dirname(os.path.dirname(SECURITY))
-sys.path.insert(0, SECURITY)
+sys.path[:0] = (SECURITY, os.path.join(ROOT, "src"))
 
 from mutation.table import MUTATIONS, Mutation  # noqa: E402  only now can it be found
 
+_PATH = os.pathsep.join((SECURITY, os.path.join(ROOT, "src")))
 _PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout=60")
 # Two at a time keep two processors busy, and workers would cost each of them a second.
 _ALONE = ("-p", "no:xdist")
@@ -113,7 +114,7 @@ def _run(
     mutation: Mutation | None, files: Sequence[str], words: str, more: Sequence[str]
 ) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory(prefix="mutation-") as filters:
-        environment = {**os.environ, "PYTHONPATH": SECURITY, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": _PATH, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [*_PYTEST, *more]
         if mutation is not None:
             environment |= {"MCP_MUTATION": mutation.name, "MCP_MUTATION_FILTERS": filters}
