@@ -145,7 +145,7 @@ static void *slow_fork(void *made)
 
 static void *stop_burning(void *unused)
 {
-    sleep(4);
+    sleep(2);
     busy = false;
     return unused;
 }
