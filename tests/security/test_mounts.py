@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from arena.sandbox import attempt_inside, attempt_outside
+from arena.sandbox import attempt_inside, attempt_outside, python_runtime
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
@@ -57,6 +57,22 @@ def _shows_a_device(point: str) -> bool:
 
 def _outside() -> list[Any]:
     return list(attempt_outside(TABLE).got)
+
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/etc")
+OWN = {"/", "/proc", "/tmp", "/home/mcp", "/dev/shm", "/bundle"}
+
+
+def test_nothing_is_mounted_but_what_is_listed(tmp_path: os.PathLike[str]) -> None:
+    places = (*SYSTEM, *python_runtime().paths, "/proc")
+    listed = {*OWN, *(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom"))}
+
+    def more(**options: Any) -> set[str]:
+        points = {point for point, _, _, _ in attempt_inside(TABLE, **options).got} - listed
+        return {point for point in points if not any(f"{point}/".startswith(f"{place}/") for place in places)}
+
+    assert more() == set()
+    assert more(folders=[Folder(str(tmp_path), "/mnt/granted", False)]) == {"/mnt/granted"}
 
 
 def test_there_is_one_root_and_nothing_above_it() -> None:
