@@ -1,6 +1,5 @@
 """Memory of a whole server, and what the kernel counts for each user: a server gets its part and no more."""
 
-
 import pytest
 from arena.attacks import Attack, Program, check, hear_inside, identify, table
 from arena.sandbox import SMALL, run_inside

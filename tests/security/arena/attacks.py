@@ -26,7 +26,7 @@ class Program(NamedTuple):
     """An attack program and how it is started; ``source`` is below the folder of attacks.
 
     ``control`` prefixes the command for the positive control. ``arguments`` select attempts. ``aims``
-    replaces targets inside.
+    replaces targets inside, ``tree`` the bundle, which must hold the program too.
     """
 
     source: str
@@ -36,6 +36,7 @@ class Program(NamedTuple):
     control: tuple[str, ...] = PLAIN
     arguments: tuple[str, ...] = ()
     aims: tuple[tuple[str, str], ...] = ()
+    tree: str | None = None
 
 
 class Attack(NamedTuple):
@@ -115,7 +116,7 @@ def hear_inside(
         limits=program.limits,
         folders=program.folders,
         environment={**targets, **dict(program.aims)},
-        tree=tree_of(program.source),
+        tree=program.tree or tree_of(program.source),
         standard=standard,
     )
     return _heard(inside.output, inside.exit.status, inside.exit.signal, inside.errors)

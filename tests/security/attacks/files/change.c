@@ -34,7 +34,7 @@ static long folder(void) { return made("folder", mkdir(in("folder"), 0700)); }
 static long fifo(void) { return made("fifo", mkfifo(in("fifo"), 0600)); }
 static long symbolic(void) { return made("symbolic", symlink("/etc/passwd", in("symbolic"))); }
 static long hard(void) { return made("hard", link(in(target("NAME")), in("hard"))); }
-static long mode(void) { return done(chmod(in(target("NAME")), 0644)); }
+static long mode(void) { return done(chmod(in(target("NAME")), 0666)); }
 static long times(void) { return done(utime(in(target("NAME")), NULL)); }
 static long owner(void) { return done(chown(in(target("NAME")), getuid(), getgid())); }
 static long attribute(void) { return done(setxattr(in(target("NAME")), "user.attack", "x", 1, 0)); }
@@ -42,6 +42,7 @@ static long renamed(void) { return rename(in(target("NAME")), in("moved")) == 0 
 static long exchanged(void)
 {
     close(open(in("other"), O_WRONLY | O_CREAT, 0600));
+    chmod(in("other"), 0666);
     long result = done(syscall(SYS_renameat2, AT_FDCWD, in(target("NAME")), AT_FDCWD, in("other"), 2));
     if (result == 1)
         rename(in("other"), in(target("NAME")));
@@ -51,8 +52,8 @@ static long removed(void)
 {
     if (unlink(in(target("NAME"))) != 0)
         return -1;
-    close(open(in(target("NAME")), O_WRONLY | O_CREAT, 0644));
-    return 1;
+    close(open(in(target("NAME")), O_WRONLY | O_CREAT, 0666));
+    return chmod(in(target("NAME")), 0666) == 0 ? 1 : -1;
 }
 static long through_descriptor(void)
 {
@@ -67,7 +68,7 @@ static long mode_through_descriptor(void)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", open(in(target("NAME")), O_PATH));
-    return done(chmod(path, 0644));
+    return done(chmod(path, 0666));
 }
 static long flags(void)
 {
