@@ -242,6 +242,9 @@ class LinuxProcess:
         os.waitpid(self.pid, 0)
         if self._group is not None:
             self._group.remove()
+        self._hang_up()
+        for descriptor in (self._setup, self.events, self.diagnostics):
+            os.close(descriptor)
 
 
 def _map_ids(porter: int) -> None:
