@@ -28,7 +28,7 @@ RLIMITS = {
     "RTPRIO": 0,
     "SIGPENDING": 1024,
 }
-# Signals 32 and 33 are the C library's own: posix_spawn(3) leaves them ignored, and no program can reach them.
+# Signals 32 and 33 are the C library's own: posix_spawn(3) leaves them ignored, no program can reach them.
 OF_LIBC = 0b11 << 31
 # Zero for users, and root may not be able to raise them here.
 RARELY_GIVEN = {"NICE", "RTPRIO"}
