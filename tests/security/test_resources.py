@@ -67,10 +67,7 @@ def test_of_the_users_quotas_a_part_is_left(attack: Attack, place: str) -> None:
 
 
 def test_the_processor_is_shared_as_agreed() -> None:
-    """A ratio between two runs, since a busy machine gives less than the limit anyway."""
+    """A fifth of a core; half of one is the bound, since time is measured and taken in slices."""
     program = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
-    limited, free = (
-        run_inside(program, limits=DEFAULT_LIMITS._replace(cpu=cpu)).exit.usage.user_seconds
-        for cpu in (200, 8000)
-    )
-    assert limited * 1.5 < free
+    usage = run_inside(program, limits=DEFAULT_LIMITS._replace(cpu=200)).exit.usage
+    assert usage.user_seconds + usage.system_seconds < 0.75
