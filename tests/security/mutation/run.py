@@ -27,8 +27,8 @@ _PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
 # Two at a time keep two processors busy, and workers would cost each of them a second.
 _ALONE = ("-p", "no:xdist")
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (?:tests/security/)?(\S+::.*?)(?: - .*)?$", re.MULTILINE)
-# The launcher's words for a set-up that failed.
-_REFUSED = re.compile(r"^E .*MCPError: (?:could not|the sandbox ended)", re.MULTILINE)
+# A set-up that failed, where the test did not expect it.
+_REFUSED = re.compile(r"^E .*errors\.MCPError: ", re.MULTILINE)
 _SECONDS = 600
 # Launches that fail on purpose: whether they do says nothing of a control. Rows name them where it does.
 _INJURING = {"test_fail_closed.py", "test_sudden_death.py"}

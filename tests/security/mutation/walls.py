@@ -265,7 +265,7 @@ def _process() -> Iterator[Row]:
     yield "descriptors", "all others are closed", descriptors, processes, "descriptor"
     error = only_elsewhere(os, "dup2", in_server=True)
     yield "standard-error", "a pipe of its own", error, "test_privileges.py test_files.py", "standard_error"
-    network = silenced(backend, "_refuse_network_sockets")
+    network = replaced(backend, "_is_confined", lambda _descriptor: True)
     yield "network-sockets", "no network socket as input", network, "test_network.py", "standard_input"
     local = replaced(backend, "_is_confined", lambda fd: libc.socket_family(fd) == 1)
     yield (
