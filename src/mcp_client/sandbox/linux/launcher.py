@@ -49,6 +49,7 @@ class LinuxProcess:
         events_read, events_write = os.pipe()
         control_read, control_write = os.pipe()
         diagnostics_read, diagnostics_write = os.pipe()
+        os.set_blocking(diagnostics_read, False)
         supervisor = os.getpid()
         child = os.fork()
         if child == 0:

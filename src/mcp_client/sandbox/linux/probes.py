@@ -94,11 +94,17 @@ def _swap_root() -> None:
         raise PermissionError(errno.EPERM, "the host's files are still visible")
 
 
+# Of a busy machine, not of its settings: the launch itself may succeed, or say what is wrong.
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR})
+
+
 def full_sandbox_obstacle() -> MCPError | None:
     """What keeps this host from building the full sandbox; None when its parts can be had together."""
     try:
         _run_in_child(_whole_sandbox)
     except OSError as error:
+        if error.errno in _PASSING:
+            return None
         number, reason = error.errno or 0, printable(error.strerror or str(error))
     else:
         return None

@@ -116,6 +116,7 @@ class Reaper:
         except ProcessLookupError:
             # The server ended first; its status is about to be reported.
             return
+        self._meter.give_way()
 
     def _ask_gate(self, gate: Gatekeeper) -> None:
         before = gate.refusals

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.cgroups.hierarchy import passed_on, read_file, write_file
@@ -25,21 +26,7 @@ class Janitor:
         self._group, self._standpoint = group, standpoint
         read, self._hold = os.pipe()
         supervisor = os.pidfd_open(os.getpid())
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                os.setsid()
-                signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-                libc.close_all_but(read, supervisor)
-                os.read(read, 1)
-                remove_group(group)
-                if standpoint is not None:
-                    poll = select.poll()
-                    poll.register(supervisor, select.POLLIN)
-                    poll.poll()
-                    _step_back(standpoint)
-            finally:
-                os._exit(0)
+        self.pid = fork_apart((read, supervisor), lambda: _clean(group, standpoint, read, supervisor))
         os.close(read)
         os.close(supervisor)
 
@@ -52,6 +39,30 @@ class Janitor:
         deadline = time.monotonic() + _SECONDS
         while os.path.isdir(self._group) and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN_AFTER)
+
+
+def fork_apart(kept: tuple[int, ...], work: Callable[[], None]) -> int:
+    """Fork a process for ``work`` that no terminal ends and that has no descriptors but ``kept``."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            libc.close_all_but(*kept)
+            work()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def _clean(group: str, standpoint: str | None, told: int, supervisor: int) -> None:
+    os.read(told, 1)
+    remove_group(group)
+    if standpoint is not None:
+        poll = select.poll()
+        poll.register(supervisor, select.POLLIN)
+        poll.poll()
+        _step_back(standpoint)
 
 
 def _step_back(standpoint: str) -> None:
