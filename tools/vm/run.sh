@@ -2,11 +2,11 @@
 # run.sh [-t SECONDS] [-o FOLDER] FILES.tar COMMAND...
 # Boots a throw-away Debian under systemd with cgroup v2, unpacks FILES.tar in the home of the user "tester" (uid 1000),
 # runs COMMAND there in a real login session, shows its output while it runs, and exits with its status.
-# 125: the machine did not report. What COMMAND leaves in ~/out comes back to FOLDER.
+# 125: the machine did not report. 77: this host can make none, and says why. What COMMAND leaves in ~/out comes back to FOLDER.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 say() { printf 'vm: %s\n' "$*" >&2; }
-fail() { say "$1"; shift; for line in "$@"; do say "    $line"; done; exit 125; }
+fail() { say "$1"; shift; for line in "$@"; do say "    $line"; done; exit 77; }
 
 limit=900 out=
 while getopts t:o: option; do
