@@ -21,7 +21,7 @@ from mcp_client.sandbox.linux.cgroups.scope import ScopeRequest
 MIB = 1 << 20
 LIMITS = Limits(memory=64 * MIB, cpu=250, processes=4, files=64)
 TASKS = 20
-SECONDS = 60
+SECONDS = 20
 
 # Pid 1 of a sandbox in short: it dies with the supervisor, and with it the server that it forks when told to.
 INIT = """
@@ -180,21 +180,26 @@ def test_a_process_that_is_gone_gets_no_group_and_no_scope() -> None:
         placement = group.begin(init.pid, LIMITS, tasks=TASKS)
         assert isinstance(placement, group._Begun)
         assert isinstance(placement._request, ScopeRequest)
-        unit = placement._request.unit
+        request = placement._request
         assert isinstance(placement.complete(), group.Refusal)
-    assert_no_scope(unit)
+    assert_no_scope(request.unit, request._stopper.pid)
 
 
-def assert_no_scope(unit: str) -> None:
-    listed = ["systemctl", "--user", "list-units", "--all", "--no-legend", "--plain", unit]
+def assert_no_scope(unit: str, stopper: int) -> None:
+    """Once nobody is left who waits for it to come."""
     deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        found = subprocess.run(listed, capture_output=True, check=True, env=SESSION).stdout
-        if not found:
-            break
+    while os.path.exists(f"/proc/{stopper}") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not os.path.exists(f"/proc/{stopper}")
+    while (left := remains(unit)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert found == b""
-    assert glob.glob(f"/sys/fs/cgroup/**/{unit}", recursive=True) == []
+    assert left == []
+
+
+def remains(unit: str) -> list[str]:
+    listed = ["systemctl", "--user", "list-units", "--all", "--no-legend", "--plain", unit]
+    known = subprocess.run(listed, capture_output=True, check=True, env=SESSION, text=True).stdout
+    return [*known.splitlines(), *glob.glob(f"/sys/fs/cgroup/**/{unit}", recursive=True)]
 
 
 SESSION = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"}
@@ -212,7 +217,8 @@ command = [sys.executable, "-c", INIT, sys.argv[3]]
 init = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 init.stdout.readline()
 placement = group.begin(init.pid, Limits(64 << 20, 250, 4, 64), tasks=20)
-facts = {"init": init.pid, "unit": placement._request and placement._request.unit}
+request = placement._request
+facts = {"unit": request and request.unit, "stopper": request and request._stopper.pid}
 if sys.argv[1] == "begun":
     stop(**facts)
 placed = placement.complete()
@@ -248,17 +254,17 @@ def test_no_scope_outlives_a_supervisor_that_is_killed(stage: str) -> None:
     with supervise(stage) as supervisor:
         facts = json.loads(supervisor.stdout.readline())
         supervisor.kill()
-    assert_no_scope(facts["unit"])
+    assert_no_scope(facts["unit"], facts["stopper"])
 
 
-@pytest.mark.parametrize("_again", range(5))
+@pytest.mark.parametrize("_again", range(6))
 def test_no_scope_outlives_a_kill_while_systemd_makes_it(_again: int) -> None:
     """The request is on its way and init dies at some moment of its handling."""
     with supervise("begun") as supervisor:
         facts = json.loads(supervisor.stdout.readline())
         time.sleep(int.from_bytes(os.urandom(1)) / 255 * 0.1)
         supervisor.kill()
-    assert_no_scope(facts["unit"])
+    assert_no_scope(facts["unit"], facts["stopper"])
 
 
 # Makes a group below its own, which is the user's, enters it and executes the rest without a way to systemd.

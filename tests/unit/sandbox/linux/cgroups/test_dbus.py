@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import struct
 import threading
@@ -396,8 +397,7 @@ def test_a_scope_whose_process_ended_first_is_stopped(serve: Serve, ended: int) 
     stopped: list[list[str]] = []
 
     def talk(peer: Peer) -> None:
-        start = start_request(peer)
-        peer.say(reply(RETURN, start.serial))
+        peer.say(reply(RETURN, start_request(peer).serial))
         stop = peer.message()
         assert stop.fields[3] == "StopUnit"
         stopped.append(Reader(stop.body).values("ss"))
@@ -407,6 +407,40 @@ def test_a_scope_whose_process_ended_first_is_stopped(serve: Serve, ended: int) 
     with pytest.raises(ProcessLookupError):
         request.finish()
     assert stopped == [[request.unit, "replace"]]
+    with pytest.raises(ProcessLookupError):
+        os.kill(request._stopper.pid, 0)
+
+
+def test_a_scope_is_stopped_for_a_supervisor_that_is_killed(tmp_path: os.PathLike[str], ended: int) -> None:
+    path = os.path.join(tmp_path, "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.settimeout(ENOUGH)
+        supervisor = os.fork()
+        if supervisor == 0:
+            try:
+                ScopeRequest(path, bus=False, pid=ended)
+            finally:
+                os.kill(os.getpid(), signal.SIGKILL)
+        units = []
+        # The second one is refused, as by a systemd that has not come to the first one yet.
+        for member, answer in (("StartTransientUnit", None), ("StopUnit", ERROR), ("StopUnit", RETURN)):
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(ENOUGH)
+                peer = Peer(connection)
+                peer.line()
+                peer.line()
+                if answer is not None:
+                    peer.say(b"OK \r\n")
+                message = peer.message()
+                assert message.fields[3] == member
+                units.append(Reader(message.body).value("s"))
+                if answer is not None:
+                    peer.say(reply(answer, message.serial, "org.example.No" if answer == ERROR else ""))
+        assert len(set(units)) == 1
+    os.waitpid(supervisor, 0)
 
 
 def test_a_refusal_of_systemd_is_told(serve: Serve, tmp_path: os.PathLike[str], ended: int) -> None:
