@@ -70,7 +70,7 @@ COUNTED = table(
     a-chain-of-forks            got=7   got=24
     zombies                     got=7   got=24
     forks-by-threads-at-once    got<=7  got=24
-    forks-that-take-their-time  got<=7  got=24
+    forks-that-take-their-time  got<=7  got<=24
     threads                     got=100 got=100
     forks-one-after-another     got=24  got=24
     """,
