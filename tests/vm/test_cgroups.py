@@ -29,7 +29,9 @@ import ctypes, os, sys
 prctl = ctypes.CDLL(None).prctl
 prctl(1, 9, 0, 0, 0)
 print("here", flush=True)
-sys.stdin.readline()
+if not sys.stdin.readline():
+    # The supervisor is dead, and its pipes were closed a moment before the signal for that comes.
+    os._exit(1)
 server = os.fork()
 if server == 0:
     prctl(1, 9, 0, 0, 0)
