@@ -110,6 +110,25 @@ def test_what_python_itself_cannot_do_stops_the_start(proof: str, monkeypatch: p
     _assert_nothing_starts(proof, "injected")
 
 
+class _BrokenMeter:
+    due_at = 0.0
+
+    def __init__(self, *_: object) -> None: ...
+
+    def look(self) -> None:
+        raise LookupError("injected")
+
+
+def test_an_init_that_cannot_go_on_ends_the_server_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that init does while the server runs may end silently, or leave the server without a keeper."""
+    monkeypatch.setattr(init, "Meter", _BrokenMeter)
+    children = set(descendants(os.getpid()))
+    with pytest.raises(MCPError, match="LookupError: injected") as caught:
+        run_inside("import time; time.sleep(60)")
+    assert caught.value.code == "sandbox-failed"
+    assert set(descendants(os.getpid())) - children == set()
+
+
 def _assert_nothing_starts(proof: str, message: str) -> None:
     children, mounted = set(descendants(os.getpid())), mount_table()
     with pytest.raises(MCPError, match=re.escape(message)):

@@ -57,11 +57,12 @@ class RestrictedProcess(LinuxProcess):
 
     def collect(self) -> ProcessExit:
         """Reap, and look that nobody is left where init ended before its time."""
-        ended = super().collect()
-        if self._last is None:
-            end_children(self._others)
-        self._remove_scratch()
-        return ended
+        try:
+            return super().collect()
+        finally:
+            if self._last is None:
+                end_children(self._others)
+            self._remove_scratch()
 
     def _abandon(self) -> None:
         super()._abandon()
