@@ -4,7 +4,6 @@ Reads ``src/mcp_client/embedded/source/<name>/`` and writes ``packages/acme/<nam
 manifest, the bundle and the resolve response. The same sources give the same bytes on every machine, so
 the results are committed and a test compares them. ``--check`` writes nothing and fails on a difference.
 """
-# ruff: noqa: INP001 - a script
 
 import hashlib
 import io

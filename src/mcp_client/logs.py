@@ -5,6 +5,7 @@ everything in the ``json`` format go through structlog, which is imported when t
 a run at the default level never pays for it.
 """
 
+import select
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from mcp_client.errors import printable
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-_LIMIT = 2000
+_LIMIT = 900
+_PATIENCE_MILLISECONDS = 200
 _PLAIN = frozenset({"warning", "error"})
 
 
@@ -47,7 +49,10 @@ class Log:
     def _emit(self, level: LogLevel, event: str, fields: dict[str, object]) -> None:
         if LOG_LEVELS.index(level) < self._threshold:
             return
-        # Nobody may be listening any more: a closed standard error must not end a run.
+        # Nobody may be listening any more: a closed standard error must not end a run, and a full one that
+        # nobody reads must not keep it from its other duties.
+        if not _has_room():
+            return
         with suppress(OSError, ValueError):
             if self._form == "text" and level in _PLAIN:
                 shown = "".join(f" {name}={value}" for name, value in _safe(fields).items())
@@ -61,6 +66,13 @@ class Log:
         if self._structured is None:
             self._structured = _structlog(self._form)
         return self._structured
+
+
+def _has_room() -> bool:
+    """Whether a line can be written to standard error without waiting long for somebody to read."""
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
+    return bool(poll.poll(_PATIENCE_MILLISECONDS))
 
 
 def _structlog(form: LogFormat) -> "FilteringBoundLogger":

@@ -33,7 +33,14 @@ from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
 
 # Failures that are nobody's decision: the audit log tells them from refusals.
 _FAULTS = frozenset(
-    {"registry-unavailable", "rate-limited", "cache-unwritable", "disk-full", "internal-error"}
+    {
+        "registry-unavailable",
+        "rate-limited",
+        "cache-unwritable",
+        "disk-full",
+        "sandbox-failed",
+        "internal-error",
+    }
 )
 
 
@@ -266,6 +273,8 @@ def _start_record(run_id: str, plan: RunPlan, controls: tuple[Control, ...]) -> 
 
 
 def _unexpected(error: BaseException) -> MCPError:
+    if isinstance(error, MCPError):
+        return error
     return MCPError("internal-error", f"{type(error).__name__}: {error}", hint="this is a defect; report it")
 
 

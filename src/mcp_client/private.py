@@ -62,10 +62,11 @@ def private_place(path: str, places: Iterable[str]) -> str | None:
 
     It does when it holds one or lies in one, by its real path or as the same folder mounted elsewhere.
     """
-    real = os.path.realpath(path)
+    # Both spellings: what the path leads to can change between two looks.
+    spellings = {os.path.abspath(path), os.path.realpath(path)}
     for place in places:
         own = os.path.realpath(place)
-        if os.path.commonpath([real, own]) in {real, own} or _same(real, own):
+        if any(os.path.commonpath([one, own]) in {one, own} or _same(one, own) for one in spellings):
             return own
     return None
 

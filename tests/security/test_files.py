@@ -181,7 +181,8 @@ def test_a_file_behind_standard_error_cannot_be_opened_again(tmp_path: os.PathLi
         os.dup2(saved, 2)
         os.close(saved)
         os.close(log)
-    assert inside.refused == "EACCES"
+    # Standard error is a pipe of the server's own: before Linux 6.2 it may be opened, and is no file to cut.
+    assert inside.refused in {"EACCES", "EINVAL"}
     with open(path, encoding="utf-8") as file:
         assert file.read() == "what other servers said\n"
     again = "os.ftruncate(os.open(target, os.O_RDWR), 0); return True"

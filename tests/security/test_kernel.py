@@ -4,7 +4,7 @@ import os
 import platform
 
 import pytest
-from arena.sandbox import SMALL, attempt_inside, attempt_outside
+from arena.sandbox import SMALL, attempt_inside, attempt_outside, run_inside
 
 X86 = platform.machine() == "x86_64"
 
@@ -138,8 +138,12 @@ def test_no_second_listener_and_no_randomisation_switch() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    body = "return len(bytearray(target))"
-    assert attempt_inside(body, 96 << 20, limits=SMALL).refused == "MemoryError"
+    """By an end of everything where a cgroup counts it, by a refusal where RLIMIT_DATA does."""
+    body = "return len(b'x' * target)"
+    program = "import sys; print(len(b'x' * int(sys.argv[1])))"
+    ended = run_inside(program, [str(96 << 20)], limits=SMALL)
+    assert ended.exit.out_of_memory or b"MemoryError" in ended.errors
+    assert ended.output == b""
     assert attempt_inside(body, 8 << 20, limits=SMALL).got == 8 << 20
     assert attempt_outside(body, 96 << 20).got == 96 << 20
 
@@ -175,8 +179,6 @@ def test_settings_of_the_kernel_are_frozen() -> None:
 
 @pytest.mark.skipif(not X86, reason="int 0x80 is an instruction of x86")
 def test_the_32_bit_entrance_is_deadly() -> None:
-    from arena.sandbox import run_inside
-
     program = """
 import ctypes, mmap
 page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)

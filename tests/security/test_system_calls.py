@@ -1,9 +1,13 @@
 """The system call filter: calls that do not exist, and other ways in that lead to the same answer."""
 
+import os
 import platform
 
 import pytest
-from arena.attacks import NAMESPACES, Attack, Program, check, identify, table
+from arena import sandbox
+from arena.attacks import NAMESPACES, Attack, Program, check, hear_inside, identify, table
+
+from mcp_client.sandbox.linux import seccomp
 
 CALLS = Program("abi/calls.c", subprocess=True, control=NAMESPACES)
 ENTRANCES = Program("abi/entrances.c", subprocess=True)
@@ -20,7 +24,7 @@ ATTACKS = [
         write-a-childs-memory   ENOSYS  got=8
         take-a-descriptor       ENOSYS  got
         compare-processes       ENOSYS  got
-        advise-a-process        ENOSYS  got
+        advise-a-process        ENOSYS  got|EPERM
         move-pages              ENOSYS  got
         unshare-user            ENOSYS  got
         unshare-mounts          ENOSYS  got
@@ -91,7 +95,7 @@ ATTACKS_ON_X86 = table(
     x32-execve          ENOSYS      got|ENOSYS|EFAULT
     x32-high-bit        ENOSYS      got|ENOSYS
     int-0x80            signal=31   got=1
-    compatibility-mode  signal=31   got=1
+    compatibility-mode  signal=31   got=1|signal=9
     """,
     alone=True,
 )
@@ -102,3 +106,14 @@ if platform.machine() == "x86_64":
 @pytest.mark.parametrize("attack", ATTACKS, ids=identify)
 def test_of_the_kernel_nothing_is_gained_by(attack: Attack) -> None:
     check(attack)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="x32 is an ABI of x86")
+def test_without_its_own_rule_a_call_of_x32_would_be_deadly(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the x32 attacks: most kernels lack that ABI and say the same as the rule."""
+    monkeypatch.setattr(seccomp, "_unknown_x32", lambda: b"")
+    monkeypatch.setattr(sandbox, "filter_folder", lambda: os.path.join(tmp_path, "filters"))
+    program = ENTRANCES._replace(arguments=("x32-getpid",))
+    assert hear_inside(program, {})["end"] == "signal=31"

@@ -13,11 +13,12 @@ _COLOURS = {"enforced": "green", "degraded": "yellow", "unavailable": "red"}
 
 
 def controls_table(controls: Iterable[Control]) -> str:
-    """One line per control; below a weaker one, what would mend it."""
-    rows = []
+    """One line per control; below a weaker one, what would mend it, once for those that it mends together."""
+    rows, said = [], None
     for control in controls:
         state = click.style(control.state, fg=_COLOURS[control.state])
         rows.append((control.name, control.requested, state, printable(control.mechanism, _LONGEST)))
-        if control.mend is not None and control.state != "enforced":
-            rows.append(("", "", "", f"mend: {printable(control.mend, _LONGEST)}"))
+        if control.mend not in {None, said} and control.state != "enforced":
+            said = control.mend
+            rows.append(("", "", "", f"mend: {printable(said, _LONGEST)}"))
     return table(("CONTROL", "REQUESTED", "STATE", "BY"), rows)

@@ -68,7 +68,11 @@ class Relay:
             self.move(poll, dict(poll.poll(left * 1000)))
 
     def _read(self, source: int) -> None:
-        data = os.read(source, _CHUNK)
+        try:
+            data = os.read(source, _CHUNK)
+        except BlockingIOError:
+            # The server can open its own pipe to read, and took back what it wrote.
+            return
         if not data:
             self._close()
         self._chunk = data if self._decoder is None else _harmless(self._decoder.decode(data, not data))
@@ -81,7 +85,7 @@ class Relay:
 
     def _write(self) -> None:
         try:
-            self._chunk = self._chunk[os.write(_TARGET, self._chunk) :]
+            self._chunk = self._chunk[os.write(_TARGET, self._chunk[:_CHUNK]) :]
         except BlockingIOError:
             # Somebody else filled it first; the next turn waits again.
             return

@@ -1,11 +1,17 @@
 """Files and folders of the host that a user grants."""
 
+import errno
 import os
+import stat
+import sys
 from collections.abc import Collection
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
 from mcp_client.private import private_place
+
+# A place that can be entered and not read can be granted all the same.
+_LOOK = getattr(os, "O_PATH", os.O_RDONLY)
 
 
 def parse_mount(text: str, private: Collection[str]) -> Folder:
@@ -39,13 +45,12 @@ def grant_folder(host: str, inside: str | None, *, writable: bool, private: Coll
     hold one nor lie in one. Raises ``mount-refused``.
     """
     try:
-        real = os.path.realpath(os.path.expanduser(host))
-        status = os.stat(real)
+        real, identity = _find(os.path.expanduser(host))
+        own = private_place(real, private)
     except OSError as error:
         raise MCPError(
             "mount-refused", f"cannot use {host}: {error.strerror}", hint="create it first, or check its mode"
         ) from error
-    own = private_place(real, private)
     if own is not None:
         raise MCPError(
             "mount-refused",
@@ -54,4 +59,22 @@ def grant_folder(host: str, inside: str | None, *, writable: bool, private: Coll
         )
     if real == "/":
         raise MCPError("mount-refused", "the whole file system cannot be granted", hint="grant a folder")
-    return Folder(real, inside or real, writable, (status.st_dev, status.st_ino))
+    return Folder(real, inside or real, writable, identity)
+
+
+def _find(host: str) -> tuple[str, tuple[int, int]]:
+    """The real path, and (st_dev, st_ino) of what is there, both of the same thing. Raises OSError.
+
+    While somebody exchanges folders, a path that is looked up twice can mean two of them.
+    """
+    real = os.path.realpath(host, strict=True)
+    descriptor = os.open(real, _LOOK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if sys.platform == "linux" and os.readlink(f"/proc/self/fd/{descriptor}") != real:
+            raise OSError(errno.ESTALE, "it was exchanged while it was looked at", real)
+    finally:
+        os.close(descriptor)
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ESTALE, "it was exchanged while it was looked at", real)
+    return real, (found.st_dev, found.st_ino)

@@ -4,6 +4,7 @@ import functools
 import os
 import re
 from collections.abc import Mapping
+from subprocess import PIPE
 from subprocess import run as run_process
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ NAMESPACES = (*NAMESPACES, "--net", "--ipc", "--uts", "--kill-child")
 class Program(NamedTuple):
     """An attack program and how it is started; ``source`` is below the folder of attacks.
 
-    ``control`` prefixes the command for the positive control. ``arguments`` select attempts.
+    ``control`` prefixes the command for the positive control. ``arguments`` select attempts. ``aims``
+    replaces targets inside, ``tree`` the bundle, which must hold the program too.
     """
 
     source: str
@@ -33,13 +35,15 @@ class Program(NamedTuple):
     folders: tuple[Folder, ...] = ()
     control: tuple[str, ...] = PLAIN
     arguments: tuple[str, ...] = ()
+    aims: tuple[tuple[str, str], ...] = ()
+    tree: str | None = None
 
 
 class Attack(NamedTuple):
     """One attempt of a program and what must be heard inside and outside.
 
-    What is heard is ``got``, ``got=VALUE``, the name of an errno, or ``signal=N``; ``|`` separates
-    alternatives.
+    What is heard is ``got``, ``got=VALUE``, ``got<=NUMBER``, the name of an errno, or ``signal=N``; ``|``
+    separates alternatives.
     """
 
     program: Program
@@ -77,37 +81,66 @@ def check(attack: Attack, targets: Mapping[str, str] | None = None) -> None:
 
 def agrees(heard: str, expected: str) -> bool:
     """Whether one of the alternatives was heard."""
-    return any(heard == one or (one == "got" and heard.startswith("got=")) for one in expected.split("|"))
+    return any(_is(heard, one) for one in expected.split("|"))
+
+
+def _is(heard: str, expected: str) -> bool:
+    kind, _, value = heard.partition("=")
+    if expected.startswith("got<="):
+        return kind == "got" and int(value) <= int(expected.removeprefix("got<="))
+    return heard == expected or (expected == kind == "got")
 
 
 @functools.cache
 def heard_inside(program: Program, targets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    """Attempt -> what was heard, from one run in the sandbox; ``end`` tells how the program ended."""
-    inside = run_command(
-        _command("/bundle", program),
-        subprocess=program.subprocess,
-        limits=program.limits,
-        folders=program.folders,
-        environment=dict(targets),
-        tree=tree_of(program.source),
-    )
-    return _heard(inside.output, inside.exit.status, inside.exit.signal, inside.errors)
+    """What hear_inside() says, once for all attempts of a program."""
+    return hear_inside(program, dict(targets))
 
 
 @functools.cache
 def heard_outside(program: Program, targets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """The same where the positive control is."""
+    return hear_outside(program, dict(targets))
+
+
+def hear_inside(
+    program: Program, targets: Mapping[str, str], standard: Mapping[int, int] | None = None
+) -> Mapping[str, str]:
+    """Attempt -> what was heard, from one run in the sandbox; ``end`` tells how the program ended.
+
+    ``standard`` puts descriptors of the host in the place of 0 or 2.
+    """
+    inside = run_command(
+        _command("/bundle", program),
+        subprocess=program.subprocess,
+        limits=program.limits,
+        folders=program.folders,
+        environment={**targets, **dict(program.aims)},
+        tree=program.tree or tree_of(program.source),
+        standard=standard,
+    )
+    return _heard(inside.output, inside.exit.status, inside.exit.signal, inside.errors)
+
+
+def hear_outside(
+    program: Program, targets: Mapping[str, str], standard: Mapping[int, int] | None = None
+) -> Mapping[str, str]:
+    """The same where the positive control is."""
     command = _command(tree_of(program.source), program)
-    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **dict(targets)}
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **targets}
+    given = standard or {}
     done = run_process(
         [*program.control, *command.argv],
         env=environment,
-        capture_output=True,
+        stdin=given.get(0),
+        stdout=PIPE,
+        stderr=given.get(2, PIPE),
+        start_new_session=True,
         check=False,
         timeout=_TIMEOUT,
     )
     died = -done.returncode if done.returncode < 0 else None
-    return _heard(done.stdout, None if died else done.returncode, died, done.stderr)
+    return _heard(done.stdout, None if died else done.returncode, died, done.stderr or b"")
 
 
 def _command(folder: str, program: Program) -> Command:

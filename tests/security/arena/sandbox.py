@@ -97,11 +97,15 @@ def run_command(
         backend = LinuxBackend(filter_folder())
         spec = backend.plan(command, policy, tree=tree or empty, data=data)
         read, write = os.pipe2(os.O_CLOEXEC)
-        with placed({1: write, **(standard or {})}):
-            os.close(write)
-            process = backend.launch(spec)
-            process.await_ready()
-            process.release()
+        try:
+            with placed({1: write, **(standard or {})}):
+                os.close(write)
+                process = backend.launch(spec)
+                process.await_ready()
+                process.release()
+        except BaseException:
+            os.close(read)
+            raise
         try:
             output, errors, happenings = _follow(process, read)
         finally:

@@ -1,5 +1,6 @@
 """The Linux sandbox as the pipeline sees it: plan, controls, launch."""
 
+import fcntl
 import os
 import stat
 from typing import NamedTuple
@@ -95,28 +96,37 @@ class LinuxBackend:
 
 
 def prepare_descriptors() -> None:
-    """Look at what a server would inherit. Raises ``sandbox-unavailable`` for a socket that leads out."""
+    """Look at what a server would inherit. Raises ``sandbox-unavailable`` for what leads out."""
     _occupy_standard_descriptors()
-    _refuse_network_sockets()
-
-
-def _refuse_network_sockets() -> None:
-    """A socket keeps the network namespace it was made in; connected anew, it would lead out of ours.
-
-    A local datagram socket can send to any other by its name.
-    """
     # Standard error is not among them: the server gets a pipe of ours.
     for descriptor in range(2):
-        if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and not _is_confined(descriptor):
+        if not _is_confined(descriptor):
             raise MCPError(
                 "sandbox-unavailable",
-                f"descriptor {descriptor} is a network socket, which a server could use to leave its sandbox",
+                f"descriptor {descriptor} is {_kind(descriptor)}, and a server could leave its sandbox by it",
                 hint="put a pipe in between, for example: cat | mcp run ... | cat",
             )
 
 
 def _is_confined(descriptor: int) -> bool:
-    return libc.socket_family(descriptor) == AF_UNIX and libc.socket_type(descriptor) in CONNECTED_TYPES
+    """Pipes, files, terminals, and local sockets that are connected for good.
+
+    A socket keeps the network namespace it was made in; connected anew, it would lead out of ours, and a
+    local datagram socket can send to any other by its name. From a folder one can walk into the host's tree.
+    """
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_PATH:
+        return False
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        return libc.socket_family(descriptor) == AF_UNIX and libc.socket_type(descriptor) in CONNECTED_TYPES
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISCHR(mode)
+
+
+def _kind(descriptor: int) -> str:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        return "a network socket"
+    return "a folder" if stat.S_ISDIR(mode) else "no stream"
 
 
 def _occupy_standard_descriptors() -> None:

@@ -2,7 +2,7 @@
 
 ``setup`` carries lines: ``unshared``, ``init<TAB>PID``, ``ready<TAB>0|1`` (whether the gate is there), and
 ``failed<TAB>stage<TAB>errno<TAB>detail``. ``control`` carries single bytes the other way. ``events`` carries
-fixed records from init for as long as the server runs.
+fixed records from init for as long as the server runs; after the record FAILED comes text, to the end.
 """
 
 import os
@@ -22,7 +22,7 @@ class Channel(NamedTuple):
     diagnostics: int
 
 
-PROGRAM_REFUSED, PROCESS_REFUSED, MEMORY_EXCEEDED, ENDED = b"x", b"p", b"m", b"e"
+PROGRAM_REFUSED, PROCESS_REFUSED, MEMORY_EXCEEDED, ENDED, FAILED = b"x", b"p", b"m", b"e", b"f"
 
 
 class Event(NamedTuple):
@@ -30,7 +30,7 @@ class Event(NamedTuple):
 
     ``status`` is the server's wait status, times are seconds, ``largest`` is the peak of the largest process
     and ``tree`` that of all together in bytes (0 where nobody looked), ``refused`` counts calls refused at
-    the gate. Only the last record, ENDED, fills them.
+    the gate. Only ENDED, a last record, fills them. FAILED is one, too: init cannot do its work any more.
     """
 
     kind: bytes

@@ -52,14 +52,23 @@ def run_steps(steps: Callable[[], None], channel: Channel) -> NoReturn:
     """The outermost frame of a forked child: whatever fails is reported, and the process ends."""
     status = 1
     try:
-        steps()
-        status = 0
-    except StepError as failure:
-        report_failure(channel, failure.stage, failure.error)
-    except BaseException as error:  # noqa: BLE001  the last frame of this process: anything else must still fail closed
-        report_failure(channel, type(error).__name__, OSError(0, str(error)))
+        try:
+            steps()
+            status = 0
+        except StepError as failure:
+            report_failure(channel, failure.stage, failure.error)
+        except BaseException as error:  # noqa: BLE001  the last frame of this process: anything else must fail closed
+            report_failure(channel, type(error).__name__, OSError(0, str(error)))
+        if status:
+            # A group that is being made around us is taken down when it empties, not when it stays empty.
+            _await_hang_up(channel.control)
     finally:
         os._exit(status)
+
+
+def _await_hang_up(control: int) -> None:
+    while os.read(control, 1):
+        pass
 
 
 def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> None:
@@ -91,8 +100,9 @@ def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, superv
 
 def offer_to_the_oom_killer() -> None:
     """Of all the user's programs the server goes first: limits per process do not bound shared memory."""
-    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
+    # Bytes: by now our own Python may be out of sight, with the codecs it did not need so far.
+    with open("/proc/self/oom_score_adj", "wb") as file:
+        file.write(b"1000")
 
 
 def _clone_granted(spec: SandboxSpec) -> dict[int, int]:

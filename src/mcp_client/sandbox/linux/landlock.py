@@ -8,7 +8,7 @@ through /proc/self/fd with other rights. In the restricted sandbox it is the onl
 import ctypes
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.mounts import check_identity
@@ -68,12 +68,15 @@ def restrict_to(binds: Iterable[Bind], version: int) -> None:
     Raises OSError, ESTALE for a granted file or folder that was exchanged since it was checked.
     """
     ruleset = _new_ruleset(version, network=_BIND_AND_CONNECT_TCP)
-    rules = []
+    _enforce(ruleset, _rules(binds, version))
+
+
+def _rules(binds: Iterable[Bind], version: int) -> Iterator[tuple[int, int]]:
+    """Each place is closed before the next is opened: there may be more of them than descriptors."""
     for bind in binds:
         place = os.open(bind.source, os.O_PATH | os.O_CLOEXEC)
         check_identity(place, bind)
-        rules.append((place, _access(bind, place) & _known_access(version)))
-    _enforce(ruleset, rules)
+        yield place, _access(bind, place) & _known_access(version)
 
 
 def _access(bind: Bind, place: int) -> int:

@@ -11,6 +11,7 @@ from mcp_client.sandbox.linux.cgroups import group as cgroup
 from mcp_client.sandbox.linux.channel import (
     ENDED,
     EVENT_SIZE,
+    FAILED,
     MEMORY_EXCEEDED,
     PROCESS_REFUSED,
     PROGRAM_REFUSED,
@@ -49,6 +50,7 @@ class LinuxProcess:
         events_read, events_write = os.pipe()
         control_read, control_write = os.pipe()
         diagnostics_read, diagnostics_write = os.pipe()
+        os.set_blocking(diagnostics_read, False)
         supervisor = os.getpid()
         child = os.fork()
         if child == 0:
@@ -63,7 +65,9 @@ class LinuxProcess:
         self._lines = b""
         self._control: int | None = control_write
         self._last: Event | None = None
+        self._fault: str | None = None
         self._memory_exceeded = False
+        self._placement = cgroup.Placement()
         self._group: cgroup.Group | None = None
         self.events = events_read
         self.diagnostics = diagnostics_read
@@ -96,9 +100,7 @@ class LinuxProcess:
         Raises like the constructor.
         """
         try:
-            placed = self._placement.complete()
-            if isinstance(placed, cgroup.Group):
-                self._group = placed
+            placed = self._place()
             controllers = frozenset() if self._group is None else self._group.controllers
             self._say(sum(_HELD[name] for name in controllers))
             (gated,) = self._expect("ready")
@@ -142,14 +144,22 @@ class LinuxProcess:
     def next_event(self) -> Happening:
         """What made ``events`` readable; "ended" also when init itself is gone."""
         data = os.read(self.events, EVENT_SIZE)
-        event = Event.unpack(data) if len(data) == EVENT_SIZE else Event(ENDED)
+        if len(data) != EVENT_SIZE:
+            return "ended"
+        event = Event.unpack(data)
+        if event.kind == FAILED:
+            self._fault = printable(os.read(self.events, 4096).decode(errors="replace"))
+            return "ended"
         if event.kind == ENDED:
-            self._last = event if data else None
+            self._last = event
         self._memory_exceeded |= event.kind == MEMORY_EXCEEDED
         return _HAPPENINGS[event.kind]
 
     def collect(self) -> ProcessExit:
-        """Reap after the event "ended", and tell how the server ended and what it used."""
+        """Reap after the event "ended", and tell how the server ended and what it used.
+
+        Raises ``sandbox-failed`` where it was ended because init could not go on.
+        """
         used = None if self._group is None else self._group.usage()
         # The word that init waits for; the end of init is the end of the namespace.
         self._hang_up()
@@ -160,6 +170,7 @@ class LinuxProcess:
             self._group.kill()
             self._group.remove()
         os.close(self.events)
+        self._refuse_fault(status)
         last = self._last or Event(ENDED, status, own.ru_utime, own.ru_stime, own.ru_maxrss * 1024)
         usage = Usage(last.user_seconds, last.system_seconds, max(last.largest, last.tree))
         if used is not None:
@@ -173,6 +184,16 @@ class LinuxProcess:
             refused=last.refused,
             usage=usage,
         )
+
+    def _refuse_fault(self, status: int) -> None:
+        """An init that was killed is the server's end; one that exits by itself had another reason to."""
+        if self._fault is not None or (self._last is None and os.WIFEXITED(status)):
+            why = self._fault or "its init is gone"
+            raise MCPError(
+                "sandbox-failed",
+                f"the sandbox could not be kept up ({why}); the server was ended",
+                hint="this is a defect; report it",
+            )
 
     def _hang_up(self) -> None:
         if self._control is not None:
@@ -231,11 +252,21 @@ class LinuxProcess:
             )
         raise explain(stage, code, printable(detail))
 
+    def _place(self) -> cgroup.Group | cgroup.Refusal:
+        placed = self._placement.complete()
+        if isinstance(placed, cgroup.Group):
+            self._group = placed
+        return placed
+
     def _abandon(self) -> None:
+        self._place()
         self.kill()
         os.waitpid(self.pid, 0)
         if self._group is not None:
             self._group.remove()
+        self._hang_up()
+        for descriptor in (self._setup, self.events, self.diagnostics):
+            os.close(descriptor)
 
 
 def _map_ids(porter: int) -> None:

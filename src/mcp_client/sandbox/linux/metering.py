@@ -16,7 +16,8 @@ MEMORY, CPU, PROCESSES = 1, 2, 4
 
 _BUSY_INTERVAL = 0.05
 _IDLE_INTERVAL = 0.5
-_LONGEST_STOP = 1.0
+_LARGEST_DEBT = 2.0
+_WAY_SECONDS = 10.0
 _BUSY_SHARE = 0.25
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -27,8 +28,10 @@ class Sample:
 
     def __init__(self, population: Population) -> None:
         """Look at each of them."""
-        # What the gate costs is the server's doing, and so is the time of those that were reaped.
-        self.cpu = sum(os.times()[:4])
+        own = os.times()
+        # What the gate costs is the server's doing.
+        self.running = {1: own.user + own.system}
+        self.waited_for = own.children_user + own.children_system
         self.private = self.resident = 0
         self._pids = population.pids()
         for pid in self._pids:
@@ -45,9 +48,21 @@ class Sample:
         _, resident, shared, *_ = map(int, _read(f"/proc/{pid}/statm").split())
         # proc_pid_stat(5): utime, stime, cutime and cstime, counted after the name, which may hold anything.
         fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-        self.cpu += sum(map(int, fields[11:15])) / _TICKS
+        user, system, children_user, children_system = (int(field) / _TICKS for field in fields[11:15])
+        self.running[pid] = user + system
+        self.waited_for += children_user + children_system
         self.private += (resident - shared) * _PAGE
         self.resident += resident * _PAGE
+
+    def cpu_since(self, before: "Sample") -> float:
+        """Seconds of CPU used in between.
+
+        The time of a process that ended is its parent's once that has waited for it, and nobody's where
+        nobody waits; it must neither count twice nor take away what the others used.
+        """
+        used = sum(max(0.0, now - before.running.get(pid, 0.0)) for pid, now in self.running.items())
+        ended = sum(time for pid, time in before.running.items() if pid not in self.running)
+        return used + max(0.0, self.waited_for - before.waited_for - ended)
 
     def exact_memory(self) -> int:
         """Bytes, pages that processes share counted once, files in the page cache not at all."""
@@ -85,9 +100,10 @@ class Meter:
         self._cores = None if held & CPU else limits.cpu / 1000
         self._population = population
         self._looked_at = time.monotonic()
-        self._cpu = 0.0
+        self._before: Sample | None = None
         self._debt = 0.0
         self._stopped = False
+        self._given_way_until = 0.0
         self.due_at: float | None = None
         self.peak = 0
         self.exceeded = False
@@ -97,22 +113,21 @@ class Meter:
     def look(self) -> None:
         """Take a sample and act: SIGKILL for memory, SIGSTOP and later SIGCONT for the processor."""
         now = time.monotonic()
-        if self._stopped:
-            self._population.signal(signal.SIGCONT)
-            self._stopped = False
         sample = Sample(self._population)
-        # The time of a process that nobody waited for is lost with it.
-        elapsed, used = now - self._looked_at, max(0.0, sample.cpu - self._cpu)
-        self._looked_at, self._cpu = now, sample.cpu
+        elapsed = now - self._looked_at
+        used = 0.0 if self._before is None else sample.cpu_since(self._before)
+        self._looked_at, self._before = now, sample
         self.peak = max(self.peak, sample.private)
         if self._memory is not None and sample.resident > self._memory:
             self._weigh(sample, self._memory)
-        pause = self._pause(used, elapsed)
-        if pause:
-            self._population.signal(signal.SIGSTOP)
-            self._stopped = True
-        busy = used > elapsed * (self._cores or 1) * _BUSY_SHARE
-        self.due_at = now + (pause or (_BUSY_INTERVAL if busy else _IDLE_INTERVAL))
+        self._keep_share(used, elapsed, now)
+        busy = self._stopped or used > elapsed * (self._cores or 1) * _BUSY_SHARE
+        self.due_at = now + (_BUSY_INTERVAL if busy else _IDLE_INTERVAL)
+
+    def give_way(self) -> None:
+        """Let the server act on a signal, whatever it owes."""
+        self._given_way_until = time.monotonic() + _WAY_SECONDS
+        self._let_go_on()
 
     def _weigh(self, sample: Sample, limit: int) -> None:
         memory = sample.exact_memory()
@@ -121,9 +136,19 @@ class Meter:
             self.exceeded = True
             self._population.signal(signal.SIGKILL)
 
-    def _pause(self, used: float, elapsed: float) -> float:
-        """Seconds to stand still until the server is back at its share; idle time earns nothing."""
+    def _keep_share(self, used: float, elapsed: float, now: float) -> None:
+        """Stop the server until it is back at its share; idle time earns nothing, and no debt is endless."""
         if self._cores is None:
-            return 0.0
-        self._debt = max(0.0, self._debt + used / self._cores - elapsed)
-        return min(self._debt, _LONGEST_STOP)
+            return
+        self._debt = min(max(0.0, self._debt + used / self._cores - elapsed), _LARGEST_DEBT)
+        if self._debt and now >= self._given_way_until:
+            # Also when it was stopped before: a timer of its own can have continued it.
+            self._population.signal(signal.SIGSTOP)
+            self._stopped = True
+        else:
+            self._let_go_on()
+
+    def _let_go_on(self) -> None:
+        if self._stopped:
+            self._population.signal(signal.SIGCONT)
+            self._stopped = False

@@ -58,9 +58,9 @@ def _used_bytes(folder: str) -> int:
 def _system_v_memory() -> int:
     """proc_sysvipc(5): the column ``rss`` of each segment, in bytes."""
     try:
-        with open("/proc/sysvipc/shm", encoding="ascii") as file:
+        with open("/proc/sysvipc/shm", "rb") as file:
             heading, *segments = file.read().splitlines()
     except OSError:
         return 0
-    column = heading.split().index("rss")
+    column = heading.split().index(b"rss")
     return sum(int(segment.split()[column]) for segment in segments)

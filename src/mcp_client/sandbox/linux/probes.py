@@ -2,15 +2,17 @@
 
 import errno
 import os
-import resource
 from collections.abc import Callable
 
 from mcp_client.errors import MCPError, printable
 from mcp_client.sandbox.linux import landlock, libc
 from mcp_client.sandbox.linux.enforcement import WALLS
 from mcp_client.sandbox.linux.filters import load_filters
-from mcp_client.sandbox.linux.refusals import explain
+from mcp_client.sandbox.linux.identity import UNPRIVILEGED_ID
+from mcp_client.sandbox.linux.refusals import WAY_AROUND, explain
 from mcp_client.sandbox.spec import Control
+
+_SECOND_LAYER = ("second layer", "Landlock: nothing outside the root")
 
 
 def list_failures(filter_folder: str, failure: MCPError) -> tuple[Control, ...]:
@@ -23,14 +25,13 @@ def list_failures(filter_folder: str, failure: MCPError) -> tuple[Control, ...]:
         "network": _own_network,
         "system-calls": lambda: _filtered(filter_folder),
         "landlock": _landlocked,
-        "files": _limited,
     }
     whole = Control("sandbox", "all together", "unavailable", failure.message, failure.hint)
     return (*(_attempt(name, step) for name, step in steps.items()), whole)
 
 
 def _attempt(name: str, step: Callable[[], None]) -> Control:
-    requested, mechanism = WALLS.get(name, ("a limit", "RLIMIT_NOFILE"))
+    requested, mechanism = WALLS.get(name, _SECOND_LAYER)
     try:
         _run_in_child(step)
     except OSError as error:
@@ -64,7 +65,7 @@ def _run_in_child(action: Callable[[], None]) -> None:
 
 def _mend(error: OSError) -> str:
     explained = explain("create namespaces", error.errno or 0, "")
-    return explained.hint or "see docs/SECURITY.md"
+    return explained.hint.removesuffix(WAY_AROUND)
 
 
 def _new_user(more: int = 0) -> None:
@@ -75,8 +76,12 @@ def _new_user(more: int = 0) -> None:
             file.write(content)
 
 
-def _own_root(more: int = 0) -> None:
-    _new_user(libc.CLONE_NEWNS | more)
+def _own_root() -> None:
+    _new_user(libc.CLONE_NEWNS)
+    _swap_root()
+
+
+def _swap_root() -> None:
     libc.make_mounts_private()
     usr = libc.clone_tree("/usr")
     libc.set_mount_attributes(usr, libc.MOUNT_ATTR_RDONLY, recursive=True)
@@ -89,11 +94,17 @@ def _own_root(more: int = 0) -> None:
         raise PermissionError(errno.EPERM, "the host's files are still visible")
 
 
+# Of a busy machine, not of its settings: the launch itself may succeed, or say what is wrong.
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR})
+
+
 def full_sandbox_obstacle() -> MCPError | None:
     """What keeps this host from building the full sandbox; None when its parts can be had together."""
     try:
         _run_in_child(_whole_sandbox)
     except OSError as error:
+        if error.errno in _PASSING:
+            return None
         number, reason = error.errno or 0, printable(error.strerror or str(error))
     else:
         return None
@@ -105,8 +116,16 @@ def full_sandbox_obstacle() -> MCPError | None:
 
 
 def _whole_sandbox() -> None:
-    _own_root(libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS)
+    if os.geteuid() == 0:
+        # As root the sandbox leaves the groups and takes the unprivileged id, which has to exist here.
+        os.setgroups([])
+        os.setresuid(-1, UNPRIVILEGED_ID, -1)
+        os.setresuid(-1, 0, -1)
+    more = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
+    _new_user(more)
+    # First, since a fresh /proc is only for those who see a whole one (mount_namespaces(7)).
     _assert_fresh_proc()
+    _swap_root()
 
 
 def _own_processes() -> None:
@@ -163,15 +182,3 @@ def _landlocked() -> None:
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     landlock.restrict_to_root(landlock.interface_version() or 1)
     os.close(os.open(f"/proc/self/fd/{outside}", os.O_RDONLY))
-
-
-def _limited() -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
-    try:
-        for _ in range(16):
-            os.dup(0)
-    except OSError as error:
-        if error.errno == errno.EMFILE:
-            return
-        raise
-    raise PermissionError(errno.EPERM, "the limit did not hold")

@@ -14,6 +14,7 @@ from typing import NoReturn
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.channel import (
     ENDED,
+    FAILED,
     MEMORY_EXCEEDED,
     PROCESS_REFUSED,
     PROGRAM_REFUSED,
@@ -32,6 +33,9 @@ FORWARDED_SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+
+# With its record in one piece (pipe(7), PIPE_BUF).
+_LONGEST_DETAIL = 1000
 
 
 class Reaper:
@@ -57,6 +61,12 @@ class Reaper:
 
     def run(self, null: int) -> NoReturn:
         """``null`` takes the place of the standard descriptors."""
+        try:
+            self._live(null)
+        except BaseException as error:  # noqa: BLE001  whatever it is: unkept the server may not go on
+            self._fail(error)
+
+    def _live(self, null: int) -> NoReturn:
         wake = self._listen_to_signals()
         self._let_go(null)
         poll = select.poll()
@@ -116,6 +126,7 @@ class Reaper:
         except ProcessLookupError:
             # The server ended first; its status is about to be reported.
             return
+        self._meter.give_way()
 
     def _ask_gate(self, gate: Gatekeeper) -> None:
         before = gate.refusals
@@ -146,6 +157,14 @@ class Reaper:
                 # Until the supervisor has read what the cgroup knows, which goes when its last process does.
                 os.read(self._channel.control, 1)
                 os._exit(0)
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        try:
+            detail = f"{type(error).__name__}: {error}".encode(errors="backslashreplace")
+            os.write(self._channel.events, Event(FAILED).pack() + detail[:_LONGEST_DETAIL])
+            self._population.end()
+        finally:
+            os._exit(1)
 
     def _say(self, event: Event) -> None:
         try:

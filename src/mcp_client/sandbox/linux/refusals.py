@@ -4,6 +4,9 @@ import errno
 
 from mcp_client.errors import MCPError
 
+WAY_AROUND = "; or accept a weaker sandbox with --allow-degraded"
+"""How the hint ends where the user may choose the restricted sandbox."""
+
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _CLONE_SWITCH = "/proc/sys/kernel/unprivileged_userns_clone"
 _LIMIT = "/proc/sys/user/max_user_namespaces"
@@ -20,7 +23,7 @@ def explain(stage: str, number: int, detail: str) -> MCPError:
         return MCPError(
             "sandbox-unavailable",
             f"this host does not let a user build a sandbox ({stage}: {detail})",
-            hint=_namespace_mend(number),
+            hint=_namespace_mend(number) + WAY_AROUND,
         )
     if stage == "build the root" and detail.startswith("proc ") and number == errno.EPERM:
         return MCPError(
@@ -28,6 +31,12 @@ def explain(stage: str, number: int, detail: str) -> MCPError:
             f"a private /proc is refused ({detail})",
             hint="inside a container: start it with an unmasked /proc "
             "(docker: --security-opt systempaths=unconfined)",
+        )
+    if stage == "leave the host's groups":
+        return MCPError(
+            "sandbox-unavailable",
+            f"this is root of a user namespace that has no other user ({stage}: {detail})",
+            hint="run mcp as the user itself, outside of that namespace",
         )
     if stage in _FILTER_STAGES and number in {errno.EINVAL, errno.ENOSYS}:
         return MCPError(

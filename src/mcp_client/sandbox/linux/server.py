@@ -52,9 +52,6 @@ def become_server(
     try:
         confinement.begin()
         os.setsid()
-        with step("set limits"):
-            for limit, value in confinement.limits(spec, held).items():
-                resource.setrlimit(limit, (value, value))
         with step("enter the working folder"):
             _enter_folder(spec.directory)
         with step("restrict files with Landlock"):
@@ -64,6 +61,10 @@ def become_server(
         with step("close descriptors"):
             os.dup2(channel.diagnostics, 2)
             libc.close_all_but(0, 1, 2, channel.setup, channel.control, gate)
+        # Once ours are closed: a server may have few descriptors.
+        with step("set limits"):
+            for limit, value in confinement.limits(spec, held).items():
+                resource.setrlimit(limit, (value, value))
         with step("load the gate"):
             gated = load_gate(filters.gate, gate)
             os.close(gate)

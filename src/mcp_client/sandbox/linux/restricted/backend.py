@@ -8,6 +8,7 @@ from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import landlock
 from mcp_client.sandbox.linux.backend import LinuxBackend, World, prepare_descriptors
 from mcp_client.sandbox.linux.filters import load_filters
+from mcp_client.sandbox.linux.refusals import WAY_AROUND
 from mcp_client.sandbox.linux.restricted.launcher import RestrictedProcess
 from mcp_client.sandbox.linux.restricted.layout import plan_access
 from mcp_client.sandbox.spec import Bind, SandboxSpec
@@ -20,7 +21,8 @@ class RestrictedBackend(LinuxBackend):
         """``filter_folder`` as in the full sandbox, ``obstacle`` is why there is none."""
         super().__init__(filter_folder)
         self._scratch_store = os.path.join(os.path.realpath(os.path.dirname(filter_folder)), "scratch")
-        self._obstacle = obstacle
+        # The way around is the one that was taken.
+        self._mend = obstacle.hint.removesuffix(WAY_AROUND)
 
     def bundle_path(self, tree: str) -> str:
         """The folder itself."""
@@ -36,11 +38,11 @@ class RestrictedBackend(LinuxBackend):
             raise MCPError(
                 "sandbox-unavailable",
                 "this host offers neither user namespaces nor Landlock, and nothing runs without one of them",
-                hint=f"{self._obstacle.hint}; or use a kernel of 5.13 or later with Landlock in CONFIG_LSM",
+                hint=f"{self._mend}; or use a kernel of 5.13 or later with Landlock in CONFIG_LSM",
             )
         prepare_descriptors()
         filters = load_filters(self._filter_folder, subprocess=spec.subprocess, restricted=True)
-        return RestrictedProcess(spec, filters, self._scratch_of(spec), self._obstacle.hint)
+        return RestrictedProcess(spec, filters, self._scratch_of(spec), self._mend)
 
     def _world(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> World:
         bundle = self.bundle_path(tree)

@@ -60,8 +60,7 @@ def _become_init(
         os.umask(0o077)
         lockable = privileges.holds(privileges.CAP_SETPCAP)
         user = _choose_user(spec, scratch)
-        if privileges.holds(privileges.CAP_SETGID):
-            os.setgroups([])
+        _leave_groups()
         if lockable:
             privileges.lock_meaning_of_root()
         if user != os.geteuid():
@@ -88,16 +87,33 @@ def _become_init(
         raise
 
 
+def _leave_groups() -> None:
+    """As far as it is allowed: a user namespace around us may have ruled it out (user_namespaces(7))."""
+    if not privileges.holds(privileges.CAP_SETGID):
+        return
+    try:
+        os.setgroups([])
+    except PermissionError:
+        with open("/proc/self/setgroups", encoding="utf-8") as file:
+            if file.read().strip() != "deny":
+                raise
+
+
 def _choose_user(spec: SandboxSpec, scratch: str) -> int:
-    """Root becomes the unprivileged id where that id can use all that the server needs."""
+    """Root becomes the unprivileged id where that id exists and can use all that the server needs."""
     if os.geteuid() != 0 or not privileges.holds(*_TO_CHANGE_USER):
         return os.geteuid()
-    os.setresgid(-1, UNPRIVILEGED_ID, -1)
-    os.setresuid(-1, UNPRIVILEGED_ID, -1)
     try:
+        os.setresgid(-1, UNPRIVILEGED_ID, -1)
+        os.setresuid(-1, UNPRIVILEGED_ID, -1)
         usable = os.access(spec.argv[0], os.X_OK, effective_ids=True) and all(
             _usable(operation, scratch) for operation in spec.mounts if isinstance(operation, Bind)
         )
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Not mapped in the user namespace around us.
+        usable = False
     finally:
         os.setresuid(-1, 0, -1)
         os.setresgid(-1, 0, -1)

@@ -25,7 +25,7 @@ class RestrictedProcess(LinuxProcess):
         self._mend = mend
         self._released = False
         # Children of ours that have nothing to do with this server.
-        self._others = children_of(os.getpid()) if _has_children() else []
+        self._others = children_of(os.getpid())
         super().__init__(spec, filters)
 
     def _run_child(self, spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> NoReturn:
@@ -35,6 +35,8 @@ class RestrictedProcess(LinuxProcess):
         self._user = int(self._expect("init")[0])
 
     def _list_controls(self, obtained: Obtained) -> tuple[Control, ...]:
+        # Again, now that the cgroup has its janitor; the server could not leave anybody behind yet.
+        self._others = [pid for pid in children_of(os.getpid()) if pid != self.pid]
         return list_restricted_controls(self._spec, obtained, self._user, self._mend)
 
     def release(self) -> None:
@@ -55,25 +57,20 @@ class RestrictedProcess(LinuxProcess):
 
     def collect(self) -> ProcessExit:
         """Reap, and look that nobody is left where init ended before its time."""
-        ended = super().collect()
-        if self._last is None:
-            end_children(self._others)
-        self._remove_scratch()
-        return ended
+        try:
+            return super().collect()
+        finally:
+            if self._last is None:
+                end_children(self._others)
+            self._remove_scratch()
 
     def _abandon(self) -> None:
         super()._abandon()
+        # Whoever lost init became our child, dead or dying.
+        end_children(self._others)
         self._remove_scratch()
 
     def _remove_scratch(self) -> None:
         if self._scratch is not None:
             remove_scratch(*self._scratch)
             self._scratch = None
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True

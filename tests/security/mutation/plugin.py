@@ -1,0 +1,25 @@
+"""A pytest plugin that switches one control off before any test runs: ``-p mutation.plugin``.
+
+MCP_MUTATION names the row of the table. Launches of the arena fork from the test's own process, so that what
+is replaced here is missing in the sandbox. Compiled filters go to MCP_MUTATION_FILTERS: none is ever taken
+from an unharmed run, or left for one.
+"""
+
+import os
+from typing import Any
+
+from mcp_client.sandbox.linux.backend import LinuxBackend
+from mutation.table import MUTATIONS
+
+
+def pytest_configure() -> None:
+    """Runs in every worker too."""
+    name = os.environ["MCP_MUTATION"]
+    original = LinuxBackend.__init__
+
+    def begin(self: Any, _filter_folder: str) -> None:
+        original(self, os.environ["MCP_MUTATION_FILTERS"])
+
+    LinuxBackend.__init__ = begin  # type: ignore[method-assign]
+    (mutation,) = [mutation for mutation in MUTATIONS if mutation.name == name]
+    mutation.apply()
