@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_client import platforms
 from mcp_client.acquire import acquire
@@ -30,6 +30,9 @@ from mcp_client.runtimes.command import check_file, resolve_command
 from mcp_client.runtimes.find import Host
 from mcp_client.sandbox.enforcement import missing_walls, refuse_missing
 from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
+
+if TYPE_CHECKING:
+    from mcp_client.executor.egress import Egress
 
 # Failures that are nobody's decision: the audit log tells them from refusals.
 _FAULTS = frozenset(
@@ -85,6 +88,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         process = app.backend.launch(plan.spec)
         inbox = SignalInbox()
         try:
+            egress = None if process.egress is None else _open_egress(app, plan.policy, process.egress)
             process.await_ready()
             refuse_missing(process.controls, app.settings.sandbox.on_missing)
             _announce_controls(app, process.controls)
@@ -107,6 +111,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         timeout=executor.default_timeout,
         grace=executor.grace,
         on_event=lambda happened: _announce_event(app, plan, happened),
+        egress=egress,
     )
     try:
         outcome = supervisor.run()
@@ -238,6 +243,18 @@ def _announce(app: App, plan: RunPlan) -> None:
         app.log.warning("the server asks to start processes, and the operator's policy forbids it")
 
 
+def _open_egress(app: App, policy: Policy, channel: int) -> "Egress":
+    """What decides about the server's connections; most servers have none, and load nothing of it."""
+    from mcp_client.executor.egress import Egress
+    from mcp_client.network.decide import RuleSet
+    from mcp_client.network.linux.engine import Engine
+    from mcp_client.network.linux.own import OwnAddresses
+
+    network = policy.network
+    rules = RuleSet(network.allow, network.deny, bound=network.bound, own=OwnAddresses())
+    return Egress(channel, Engine(rules, app.log.warning, os.environ))
+
+
 def _announce_controls(app: App, controls: tuple[Control, ...]) -> None:
     weak = [f"{control.name} is {control.state}" for control in controls if control.state != "enforced"]
     app.log.info(f"{len(controls) - len(weak)} controls hold", weaker=", ".join(weak) or "none")
@@ -300,6 +317,7 @@ def _record_end(app: App, run_id: str, outcome: Outcome) -> None:
         cpu=usage.user_seconds + usage.system_seconds,
         peak_memory=usage.peak_memory,
         refused=outcome.refused,
+        network=outcome.network,
     )
     try:
         app.audit.append(record)

@@ -21,14 +21,28 @@ PACKAGE_IMPORTS = {
     "audit": {"config.settings"},
     "cache": {"config.settings"},
     "config": {"network.rules"},
-    "executor": {"sandbox.spec", "sandbox.backend"},
+    "executor": {
+        "network.addresses",
+        "network.linux.engine",
+        "sandbox.backend",
+        "sandbox.linux.egress",
+        "sandbox.spec",
+    },
     "logs": {"audit.redact", "config.settings"},
     "manifest": {"network.rules"},
     "network": set(),
     "policy": {"config.settings", "manifest.model", "network.combine", "network.rules"},
     "registry": {"config.settings"},
     "runtimes": {"manifest.constraint", "manifest.model"},
-    "sandbox": {"config.settings", "policy.model", "runtimes.command"},
+    "sandbox": {
+        "config.settings",
+        "network.addresses",
+        "network.closed",
+        "network.pool",
+        "network.rules",
+        "policy.model",
+        "runtimes.command",
+    },
 }
 COMPOSITION = {"acquire", "app", "pipeline"}
 # Whole files that these libraries belong to; anywhere else they would cost every start.

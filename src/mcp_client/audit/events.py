@@ -73,11 +73,12 @@ def end(
     cpu: float | None = None,
     peak_memory: int | None = None,
     refused: int = 0,
-    network: Mapping[str, Any] | None = None,
+    network: Sequence[Mapping[str, Any]] = (),
 ) -> Record:
     """A server has ended: ``outcome`` is exit, signal, timeout or oom; seconds, bytes; ``None``: unknown.
 
-    ``refused`` counts the processes or programs it was not allowed to start.
+    ``refused`` counts the processes or programs it was not allowed to start, ``network`` tells of each
+    destination the connections by how they went, and the bytes.
     """
     return {
         **_head("end", run_id),
@@ -89,7 +90,7 @@ def end(
         "cpu_seconds": None if cpu is None else round(cpu, 3),
         "peak_memory_bytes": peak_memory,
         "refused_starts": refused,
-        "network": _clean(network or {}),
+        "network": [_clean(destination) for destination in network],
     }
 
 

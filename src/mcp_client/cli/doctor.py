@@ -11,11 +11,14 @@ from mcp_client.cli.controls import controls_table
 from mcp_client.cli.options import json_option, registry_option
 from mcp_client.cli.output import Report
 from mcp_client.errors import MCPError, printable
-from mcp_client.policy.model import DEFAULT_LIMITS
+from mcp_client.network.rules import Rule
+from mcp_client.policy.model import DEFAULT_LIMITS, NetworkPolicy, Policy
 from mcp_client.sandbox.enforcement import missing_walls
 from mcp_client.sandbox.spec import Control
 
 _LONGEST = 1000
+# Nobody is asked for it: the way to a host is built, and not gone.
+_SOME_HOST = NetworkPolicy(allow=(Rule("example.com"),))
 
 
 @click.command(short_help="Try every control this machine should offer.")
@@ -55,9 +58,9 @@ def doctor(app: App, registry: str | None) -> Report:
 
 
 def _controls(app: App) -> tuple[Control, ...]:
-    """The sandbox of a server that asks for nothing, built and taken down again."""
+    """The sandbox of a server that asks for a host, built and taken down again."""
     try:
-        return app.backend.forecast(DEFAULT_LIMITS, subprocess=False)
+        return app.backend.forecast(Policy({}, False, DEFAULT_LIMITS, (), (), _SOME_HOST))
     except MCPError as error:
         return (Control("sandbox", "all together", "unavailable", error.message, error.hint),)
 

@@ -96,8 +96,7 @@ def run(
         from mcp_client.cli.plan import plan_report
 
         plan = plan_run(app, request)
-        limits, subprocess = plan.policy.limits, plan.policy.subprocess
-        return plan_report(plan, app.backend.forecast(limits, subprocess=subprocess))
+        return plan_report(plan, app.backend.forecast(plan.policy))
     outcome = run_package(app, request)
     if outcome.kind != "exit":
         app.log.warning(outcome.describe())

@@ -1,6 +1,7 @@
 """How a server ended."""
 
 import signal
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from mcp_client.errors import EXIT_SIGNAL_BASE, EXIT_TIMEOUT
@@ -12,7 +13,8 @@ OutcomeKind = Literal["exit", "signal", "timeout", "oom"]
 class Outcome(NamedTuple):
     """``kind`` says which of ``status`` and ``signal`` counts; ``reason`` is why we ended it, if we did.
 
-    ``refused`` counts the processes or programs that the server was not allowed to start.
+    ``refused`` counts the processes or programs that the server was not allowed to start, ``network`` tells
+    of each destination what was allowed and denied.
     """
 
     kind: OutcomeKind
@@ -22,6 +24,7 @@ class Outcome(NamedTuple):
     seconds: float
     usage: Usage
     refused: int
+    network: Sequence[Mapping[str, object]] = ()
 
     @property
     def exit_status(self) -> int:

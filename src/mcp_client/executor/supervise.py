@@ -6,12 +6,16 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, unread_bytes
 from mcp_client.executor.outcome import Outcome, OutcomeKind
 from mcp_client.executor.relay import Relay
 from mcp_client.sandbox.backend import SandboxedProcess
 from mcp_client.sandbox.spec import Happening
+
+if TYPE_CHECKING:
+    from mcp_client.executor.egress import Egress
 
 _PASSED_ON = (
     signal.SIGTERM,
@@ -55,6 +59,20 @@ def _noted(_number: int, _frame: FrameType | None) -> None:
     """The wake-up pipe carries the number; this keeps the default action from happening."""
 
 
+class Companion(Protocol):
+    """Something that has its turns in the supervisor's loop."""
+
+    @property
+    def due_at(self) -> float | None:
+        """When it wants a turn even if nothing happens, by the monotonic clock."""
+
+    def watch(self, poll: select.poll) -> None:
+        """Register what it waits for."""
+
+    def move(self, poll: select.poll, ready: dict[int, int]) -> None:
+        """Do what there is to do, without waiting."""
+
+
 class Supervisor:
     """The loop around one released server. All times are seconds of the monotonic clock."""
 
@@ -67,11 +85,14 @@ class Supervisor:
         timeout: float | None,
         grace: float,
         on_event: Callable[[Happening], None],
+        egress: "Egress | None" = None,
     ) -> None:
         """``parent`` is from watch_parent(); ``grace`` follows end of file, and again SIGTERM."""
         self._process = process
         self._on_event = on_event
         self._relay = Relay(process.diagnostics)
+        self._egress = egress
+        self._companions: list[Companion] = [self._relay] if egress is None else [self._relay, egress]
         self._parent = parent
         self._inbox = inbox
         self._grace = grace
@@ -87,14 +108,7 @@ class Supervisor:
     def run(self) -> Outcome:
         """Return when the whole sandbox is gone."""
         _let_go_of_output()
-        poll = select.poll()
-        poll.register(self._process.events, select.POLLIN)
-        self._relay.watch(poll)
-        poll.register(self._inbox.descriptor, select.POLLIN)
-        if can_hang_up(_STANDARD_INPUT):
-            poll.register(_STANDARD_INPUT, PEER_CLOSED)
-        if self._parent is not None:
-            poll.register(self._parent, select.POLLIN)
+        poll = self._watch()
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
             if self._process.events in ready:
@@ -102,7 +116,8 @@ class Supervisor:
                 if happened == "ended":
                     return self._outcome()
                 self._on_event(happened)
-            self._relay.move(poll, ready)
+            for companion in self._companions:
+                companion.move(poll, ready)
             if self._inbox.descriptor in ready:
                 self._pass_on()
             if ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
@@ -114,13 +129,25 @@ class Supervisor:
                 self._stop_by(signal.SIGTERM, "the client ended")
             self._keep_time(time.monotonic())
 
+    def _watch(self) -> select.poll:
+        poll = select.poll()
+        poll.register(self._process.events, select.POLLIN)
+        for companion in self._companions:
+            companion.watch(poll)
+        poll.register(self._inbox.descriptor, select.POLLIN)
+        if can_hang_up(_STANDARD_INPUT):
+            poll.register(_STANDARD_INPUT, PEER_CLOSED)
+        if self._parent is not None:
+            poll.register(self._parent, select.POLLIN)
+        return poll
+
     def _milliseconds_to_wait(self) -> float | None:
         times = (
             self._timeout_at,
             self._drained_check_at,
             self._terminate_at,
             self._kill_at,
-            self._relay.due_at,
+            *(companion.due_at for companion in self._companions),
         )
         due = [at for at in times if at is not None]
         if not due:
@@ -185,7 +212,10 @@ class Supervisor:
             kind = "timeout"
         elif ended.out_of_memory and ended.signal == signal.SIGKILL:
             kind = "oom"
-        return Outcome(kind, ended.status, ended.signal, self._reason, seconds, ended.usage, ended.refused)
+        network = () if self._egress is None else self._egress.close()
+        return Outcome(
+            kind, ended.status, ended.signal, self._reason, seconds, ended.usage, ended.refused, network
+        )
 
 
 def _let_go_of_output() -> None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from mcp_client.config.settings import OnMissing
 from mcp_client.errors import MCPError
-from mcp_client.policy.model import Limits, Policy
+from mcp_client.policy.model import Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
 
@@ -14,12 +14,14 @@ class SandboxedProcess(Protocol):
     """A server that is built but waits; after release() it runs until its own end or kill().
 
     ``events`` is readable when next_event() has something to say, ``diagnostics`` when the server wrote to
-    its standard error; ``controls`` is there after await_ready().
+    its standard error; ``controls`` is there after await_ready(). ``egress`` is a socket that brings what the
+    server wants to reach, where anything leads out.
     """
 
     pid: int
     events: int
     diagnostics: int
+    egress: int | None
     controls: tuple[Control, ...]
 
     def await_ready(self) -> None:
@@ -53,7 +55,7 @@ class Backend(Protocol):
     def plan(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> SandboxSpec:
         """The complete plan of one server."""
 
-    def forecast(self, limits: Limits, *, subprocess: bool) -> tuple[Control, ...]:
+    def forecast(self, policy: Policy) -> tuple[Control, ...]:
         """What would hold on this host, found out by trying: for those who ask before anything runs."""
 
     def launch(self, spec: SandboxSpec) -> SandboxedProcess:

@@ -103,8 +103,25 @@ class Freeze(NamedTuple):
 MountOperation = Bind | Tmpfs | Proc | File | Link | Sysctl | Freeze
 
 
+class Way(NamedTuple):
+    """What leads out of the empty network: addresses in network order, networks as (address, prefix length).
+
+    ``names`` are those of the name service. Somebody outside still decides about each connection.
+    """
+
+    names: tuple[bytes, ...]
+    networks: tuple[tuple[bytes, int], ...]
+
+    def describe(self) -> str:
+        """One line of the printed plan."""
+        return f"lead {len(self.networks)} networks to the allowlist"
+
+
 class SandboxSpec(NamedTuple):
-    """Everything a launcher needs: what to execute, and the world it is executed in."""
+    """Everything a launcher needs: what to execute, and the world it is executed in.
+
+    Without a ``way`` there is nothing to connect to, not even a name service.
+    """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -112,6 +129,7 @@ class SandboxSpec(NamedTuple):
     mounts: tuple[MountOperation, ...]
     limits: Limits
     subprocess: bool
+    way: Way | None = None
 
 
 class Control(NamedTuple):

@@ -1,5 +1,6 @@
 """Build the product's own sandbox around one program and bring back what it wrote."""
 
+import errno
 import functools
 import json
 import os
@@ -7,12 +8,20 @@ import select
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from subprocess import run as run_process
 from typing import Any, NamedTuple
 
-from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits, Policy
+from mcp_client.executor.egress import Egress
+from mcp_client.network.addresses import Address, parse_address
+from mcp_client.network.decide import RuleSet
+from mcp_client.network.linux.engine import Engine
+from mcp_client.network.linux.own import OwnAddresses
+from mcp_client.network.linux.resolve import look_up
+from mcp_client.network.rules import parse_rule
+from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits, NetworkPolicy, Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.runtimes.find import Host, Runtime, find_runtime
 from mcp_client.sandbox.linux.backend import LinuxBackend
@@ -59,6 +68,45 @@ class Inside(NamedTuple):
     errors: bytes
     happenings: tuple[str, ...]
     controls: tuple[Control, ...]
+    network: list[dict[str, object]]
+
+
+class Outside:
+    """What a server may reach: rules as text, and a name service that knows ``names``, or the host's own.
+
+    ``denials`` are the lines a user would see, ``asked`` the names that left the sandbox.
+    """
+
+    def __init__(
+        self,
+        allow: Sequence[str],
+        deny: Sequence[str] = (),
+        names: Mapping[str, Sequence[str]] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._allow, self._deny = tuple(map(parse_rule, allow)), tuple(map(parse_rule, deny))
+        self._environment = dict(environment or {})
+        self.names = names
+        self.asked: list[str] = []
+        self.denials: list[str] = []
+
+    def policy(self) -> NetworkPolicy:
+        """The same as a policy."""
+        return NetworkPolicy(self._allow, self._deny)
+
+    def open(self, process: LinuxProcess) -> Egress:
+        """What decides for ``process``, as the product has it."""
+        assert process.egress is not None
+        rules = RuleSet(self._allow, self._deny, own=OwnAddresses())
+        ask = look_up if self.names is None else self._look_up
+        return Egress(process.egress, Engine(rules, self.denials.append, self._environment, ask))
+
+    def _look_up(self, name: str) -> list[Address]:
+        self.asked.append(name)
+        found = [parse_address(text) for text in (self.names or {}).get(name, ())]
+        if not found:
+            raise OSError(errno.ENOENT, "name not known")
+        return [address for address in found if address is not None]
 
 
 @functools.cache
@@ -89,9 +137,14 @@ def run_command(
     tree: str | None = None,
     data: str | None = None,
     standard: Mapping[int, int] | None = None,
+    outside: Outside | None = None,
 ) -> Inside:
-    """Execute ``command`` in a sandbox; ``standard`` puts descriptors of the host in the place of 0 to 2."""
-    policy = Policy(dict(environment or {}), subprocess, limits, tuple(folders), ())
+    """Execute ``command`` in a sandbox; ``standard`` puts descriptors of the host in the place of 0 to 2.
+
+    ``outside`` is what may be reached.
+    """
+    network = NetworkPolicy() if outside is None else outside.policy()
+    policy = Policy(dict(environment or {}), subprocess, limits, tuple(folders), (), network)
     with tempfile.TemporaryDirectory() as empty:
         os.chmod(empty, 0o755)
         backend = LinuxBackend(filter_folder())
@@ -106,12 +159,14 @@ def run_command(
         except BaseException:
             os.close(read)
             raise
+        egress = None if outside is None else outside.open(process)
         try:
-            output, errors, happenings = _follow(process, read)
+            output, errors, happenings = _follow(process, read, egress)
         finally:
             os.close(read)
             os.close(process.diagnostics)
-        return Inside(process.collect(), output, errors, happenings, process.controls)
+            record = [] if egress is None else egress.close()
+        return Inside(process.collect(), output, errors, happenings, process.controls, record)
 
 
 def filter_folder() -> str:
@@ -133,16 +188,24 @@ def placed(descriptors: Mapping[int, int]) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _follow(process: LinuxProcess, output: int) -> tuple[bytes, bytes, tuple[str, ...]]:
+def _follow(
+    process: LinuxProcess, output: int, egress: Egress | None
+) -> tuple[bytes, bytes, tuple[str, ...]]:
     """Read both outputs until the server has ended and neither has more to say."""
     poll = select.poll()
+    if egress is not None:
+        egress.watch(poll)
     read: dict[int, list[bytes]] = {output: [], process.diagnostics: []}
     for descriptor in (*read, process.events):
         poll.register(descriptor, select.POLLIN)
     happenings = []
     left = {*read, process.events}
     while left:
-        for descriptor, _ in poll.poll():
+        due = None if egress is None else egress.due_at
+        ready = dict(poll.poll(None if due is None else max(0.0, due - time.monotonic()) * 1000 + 1))
+        if egress is not None:
+            egress.move(poll, ready)
+        for descriptor in left.intersection(ready):
             if descriptor == process.events:
                 happened = process.next_event()
                 happenings.append(happened)

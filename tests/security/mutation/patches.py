@@ -8,6 +8,7 @@ from typing import Any
 import pyseccomp
 
 from mcp_client.sandbox.linux import layout, libc, mounts, privileges, seccomp, server, syscalls
+from mcp_client.sandbox.linux.filters import Profile
 from mcp_client.sandbox.spec import MountOperation
 
 Patch = Callable[[], None]
@@ -151,9 +152,9 @@ def without_limit(limit: int) -> Patch:
 def allowing_program(field: str) -> Patch:
     """One of the filter programs lets everything through."""
 
-    def compiled(original: Callable[..., Any], **options: Any) -> Any:
+    def compiled(original: Callable[..., Any], profile: Profile) -> Any:
         everything = seccomp._export(pyseccomp.SyscallFilter(pyseccomp.ALLOW))
-        return original(**options)._replace(**{field: everything})
+        return original(profile)._replace(**{field: everything})
 
     return wrapped(seccomp, "compile_filters", compiled)
 

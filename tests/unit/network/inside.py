@@ -8,7 +8,8 @@ import sys
 
 from mcp_client.network.closed import POOL_V4, POOL_V6
 from mcp_client.network.pool import NAME_SERVICE
-from mcp_client.sandbox.linux import egress, libc
+from mcp_client.sandbox.linux import egress, layout, libc
+from mcp_client.sandbox.spec import Way
 
 RESOLVER = str(NAME_SERVICE.v4)
 
@@ -39,7 +40,7 @@ def enter(channel):
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
-    with open(egress.PORT_START, "w", encoding="ascii") as file:
+    with open(layout.PORT_START, "w", encoding="ascii") as file:
         file.write("0")
     networks = [POOL_V4, POOL_V6, *sys.argv[2:]]
     routes = []
@@ -47,7 +48,7 @@ def enter(channel):
         text, _, prefix = str(network).partition("/")
         family = socket.AF_INET6 if ":" in text else socket.AF_INET
         routes.append((socket.inet_pton(family, text), int(prefix)))
-    names = egress.open_way(egress.Way(tuple(a.packed for a in NAME_SERVICE), tuple(routes)))
+    names = egress.open_way(Way(tuple(a.packed for a in NAME_SERVICE), tuple(routes)))
     descriptors = tuple(end.fileno() for end in names)
     egress.send(channel, egress.Message(egress.NAMES, descriptors=descriptors))
     for end in names:

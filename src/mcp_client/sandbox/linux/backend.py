@@ -3,17 +3,23 @@
 import fcntl
 import os
 import stat
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mcp_client.errors import MCPError
-from mcp_client.policy.model import Limits, Policy
+from mcp_client.network.addresses import V4_BITS, V6_BITS, Address, Network
+from mcp_client.network.closed import POOL_V4, POOL_V6
+from mcp_client.network.pool import NAME_SERVICE
+from mcp_client.network.rules import Rule
+from mcp_client.policy.model import Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import layout, libc
-from mcp_client.sandbox.linux.filters import load_filters
+from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.linux.syscalls import AF_UNIX, CONNECTED_TYPES
-from mcp_client.sandbox.spec import Control, MountOperation, SandboxSpec
+from mcp_client.sandbox.spec import Control, MountOperation, SandboxSpec, Way
 
+_EVERYWHERE = (Network(V4_BITS, 0, 0), Network(V6_BITS, 0, 0))
 _PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
@@ -59,13 +65,14 @@ class LinuxBackend:
             mounts=world.mounts,
             limits=policy.limits,
             subprocess=policy.subprocess,
+            way=_way_to(policy.network.allow),
         )
 
-    def forecast(self, limits: Limits, *, subprocess: bool) -> tuple[Control, ...]:
-        """What holds for a server with these limits: a whole sandbox is built, and nothing executed in it."""
+    def forecast(self, policy: Policy) -> tuple[Control, ...]:
+        """What holds for a server with this policy: a whole sandbox is built, and nothing executed in it."""
         from mcp_client.sandbox.linux.probes import list_failures
 
-        policy = Policy({}, subprocess, limits, (), ())
+        policy = policy._replace(environment={}, folders=())
         # Any folder does for a bundle that nobody looks into.
         spec = self.plan(Command(("/bin/true",), (), ()), policy, tree="/usr", data=None)
         try:
@@ -80,7 +87,7 @@ class LinuxBackend:
     def launch(self, spec: SandboxSpec) -> LinuxProcess:
         """Fork and start building; the server waits behind its gate until release()."""
         prepare_descriptors()
-        filters = load_filters(self._filter_folder, subprocess=spec.subprocess)
+        filters = load_filters(self._filter_folder, Profile(spec.subprocess, exits=spec.way is not None))
         return LinuxProcess(spec, filters)
 
     def _world(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> World:
@@ -91,8 +98,23 @@ class LinuxBackend:
             folders=policy.folders,
             limits=policy.limits,
             executable_scratch=policy.subprocess,
+            name_service=str(NAME_SERVICE.v4) if policy.network.allow else None,
         )
         return World(mounts, layout.BUNDLE, layout.HOME, "/tmp")  # noqa: S108  the sandbox's own
+
+
+def _way_to(rules: Sequence[Rule]) -> Way | None:
+    """What leads to the decision about a connection: names by their synthetic addresses, and networks."""
+    if not rules:
+        return None
+    networks = [rule.network for rule in rules if rule.network is not None]
+    if any(rule.everything for rule in rules):
+        networks += _EVERYWHERE
+    led = dict.fromkeys((POOL_V4, POOL_V6, *networks))
+    return Way(
+        names=tuple(address.packed for address in NAME_SERVICE),
+        networks=tuple((Address(net.bits, net.number).packed, net.prefix) for net in led),
+    )
 
 
 def prepare_descriptors() -> None:

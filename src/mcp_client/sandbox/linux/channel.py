@@ -7,19 +7,24 @@ fixed records from init for as long as the server runs; after the record FAILED 
 
 import os
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mcp_client.sandbox.linux.exits import Exits
 
 
 class Channel(NamedTuple):
     """Pipe ends of the child's side: ``setup`` and ``events`` are written, ``control`` is read.
 
-    ``diagnostics`` is what becomes the server's standard error.
+    ``diagnostics`` is what becomes the server's standard error. ``exits`` are there where anything leads
+    out.
     """
 
     setup: int
     events: int
     control: int
     diagnostics: int
+    exits: "Exits | None" = None
 
 
 PROGRAM_REFUSED, PROCESS_REFUSED, MEMORY_EXCEEDED, ENDED, FAILED = b"x", b"p", b"m", b"e", b"f"

@@ -12,6 +12,7 @@ import struct
 from typing import NamedTuple
 
 from mcp_client.sandbox.linux.netlink import LOOPBACK, Netlink
+from mcp_client.sandbox.spec import Way
 
 NAMES, LISTENER, REFUSED, DECIDED = b"n", b"l", b"r", b"d"
 # Kind, size of the address, port, system call, address.
@@ -26,9 +27,6 @@ _BACKLOG = 1024
 _MOST_DESCRIPTORS = 8
 _IP_FREEBIND, _IPV6_FREEBIND = 15, 78
 
-# To be 0 in this namespace: an init that has no rights any more listens on the ports of real services.
-PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
-
 
 class Endpoint(NamedTuple):
     """An address of 4 or 16 bytes in network order, and a port."""
@@ -40,13 +38,6 @@ class Endpoint(NamedTuple):
     def family(self) -> int:
         """AF_INET or AF_INET6."""
         return _socket.AF_INET if len(self.address) == _V4_SIZE else _socket.AF_INET6
-
-
-class Way(NamedTuple):
-    """What leads out: addresses of the name service, and networks as (address, prefix length)."""
-
-    names: tuple[bytes, ...]
-    networks: tuple[tuple[bytes, int], ...]
 
 
 class Message(NamedTuple):

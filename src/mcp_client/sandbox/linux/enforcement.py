@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from mcp_client.policy.model import Limits
-from mcp_client.sandbox.spec import Control
+from mcp_client.sandbox.spec import Control, SandboxSpec
 
 
 class Obtained(NamedTuple):
@@ -30,15 +30,29 @@ WALLS = {
     "descriptors": ("0 to 2", "all others closed, standard error through a pipe"),
 }
 
+# What is requested of "network" instead, where any host is allowed.
+ALLOWLIST = "allow-listed"
 
-def list_controls(limits: Limits, obtained: Obtained, *, subprocess: bool) -> tuple[Control, ...]:
+
+def list_controls(spec: SandboxSpec, obtained: Obtained) -> tuple[Control, ...]:
     """The report for a server in its own namespaces."""
+    walls = {name: Control(name, requested, "enforced", by) for name, (requested, by) in WALLS.items()}
+    if spec.way is not None:
+        walls["network"] = _allowlist(obtained.gate)
     return (
-        *(Control(name, requested, "enforced", by) for name, (requested, by) in WALLS.items()),
+        *walls.values(),
         landlock_control(obtained.landlock),
-        subprocess_control(obtained.gate, subprocess=subprocess),
-        *limit_controls(limits, obtained, subprocess=subprocess),
+        subprocess_control(obtained.gate, subprocess=spec.subprocess),
+        *limit_controls(spec.limits, obtained, subprocess=spec.subprocess),
     )
+
+
+def _allowlist(gate: bool) -> Control:
+    if gate:
+        by = "empty network namespace; outside of it each connection is decided by name and address"
+        return Control("network", ALLOWLIST, "enforced", by)
+    by = "empty network namespace; nothing can be reached, since an outer supervisor holds the only listener"
+    return Control("network", ALLOWLIST, "unavailable", by, _LISTENER_MEND)
 
 
 def landlock_control(version: int) -> Control:

@@ -26,30 +26,38 @@ class Filters(NamedTuple):
     sockets: bytes
 
 
-def load_filters(folder: str, *, subprocess: bool, restricted: bool = False) -> Filters:
+class Profile(NamedTuple):
+    """What the programs depend on, beside the machine; ``exits`` when connections are asked about."""
+
+    subprocess: bool
+    exits: bool = False
+    restricted: bool = False
+
+
+def load_filters(folder: str, profile: Profile) -> Filters:
     """The BPF programs for this machine, from ``folder`` or compiled now.
 
     The file name carries a hash of the profile's source, so a changed profile is never served from an old
     file. A folder that cannot be written costs time, not safety. Raises ``sandbox-unavailable``.
     """
-    path = os.path.join(folder, f"{_profile_key(subprocess=subprocess, restricted=restricted)}.bpf")
+    path = os.path.join(folder, f"{_key(profile)}.bpf")
     filters = _read(path)
     if filters is None:
-        filters = _compile(subprocess=subprocess, restricted=restricted)
+        filters = _compile(profile)
         _write(path, filters)
     return filters
 
 
-def _profile_key(*, subprocess: bool, restricted: bool = False) -> str:
+def _key(profile: Profile) -> str:
     here = os.path.dirname(__file__)
-    profile = hashlib.sha256(f"{os.uname().machine} {subprocess} {restricted}".encode())
+    key = hashlib.sha256(f"{os.uname().machine} {profile}".encode())
     for name in _SOURCES:
         with open(os.path.join(here, name), "rb") as file:
-            profile.update(file.read())
-    return profile.hexdigest()[:32]
+            key.update(file.read())
+    return key.hexdigest()[:32]
 
 
-def _compile(*, subprocess: bool, restricted: bool) -> Filters:
+def _compile(profile: Profile) -> Filters:
     try:
         from mcp_client.sandbox.linux.seccomp import compile_filters
     except (ImportError, RuntimeError, OSError) as error:
@@ -59,7 +67,7 @@ def _compile(*, subprocess: bool, restricted: bool) -> Filters:
             hint="install libseccomp (Debian, Ubuntu: apt-get install libseccomp2)",
         ) from error
     try:
-        return compile_filters(subprocess=subprocess, restricted=restricted)
+        return compile_filters(profile)
     except OSError as error:
         raise MCPError(
             "sandbox-unavailable",

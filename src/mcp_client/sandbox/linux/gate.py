@@ -1,7 +1,8 @@
 """The gate: system calls that init decides one by one (seccomp_unotify(2)).
 
-The kernel stops the caller, tells init, and lets the call happen or fail as init says. Only the call's number
-and what travels in registers is looked at, never memory, which another thread could change after the look.
+The kernel stops the caller, tells init, and lets the call happen or fail as init says. Decisions are
+made by the call's number and what travels in registers, never by memory, which another thread could change
+after the look.
 """
 
 import _socket
@@ -10,21 +11,28 @@ import fcntl
 import os
 import struct
 import time
+from typing import TYPE_CHECKING
 
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.population import Population
 
+if TYPE_CHECKING:
+    from mcp_client.sandbox.linux.exits import Exits
+
 # _IOWR('!', 0, struct seccomp_notif) and _IOWR('!', 1, struct seccomp_notif_resp), linux/seccomp.h
 _RECEIVE = 0xC0502100
 _SEND = 0xC0182101
-_NOTIFICATION = struct.Struct("=QI68x")
+_NOTIFICATION = struct.Struct("=QI4xi4x8x6Q")
 _RESPONSE = struct.Struct("=QqiI")
 _CONTINUE = 1
+_CONNECT = 42 if os.uname().machine == "x86_64" else 203
 
 # A fork that was let through takes less, unless its caller is kept from running.
 _IN_FLIGHT_SECONDS = 1.0
 # Somebody who asks this often wants to keep init busy; without a listener the kernel itself says no (ENOSYS).
 _PATIENCE = 100
+# With exits the listener has to stay: then the server waits after so many calls.
+_CALLS_AT_ONCE, _MOMENT_SECONDS = 400, 0.1
 
 
 class Gatekeeper:
@@ -34,15 +42,22 @@ class Gatekeeper:
     server itself, is the last. Otherwise that many may exist at a time, itself included; threads are free.
     """
 
-    def __init__(self, listener: int, processes: int | None, population: Population) -> None:
-        """``listener`` is the descriptor that came with the filter; ``population`` is who is counted."""
+    def __init__(
+        self, listener: int, processes: int | None, population: Population, exits: "Exits | None" = None
+    ) -> None:
+        """``listener`` is the descriptor that came with the filter; ``population`` is who is counted.
+
+        ``exits`` are asked about connections.
+        """
         self.descriptor = listener
+        self.exits = exits
         self.refusals = 0
         self.closed = False
         self._processes = processes
         self._population = population
         self._executed = False
         self._in_flight: dict[int, float] = {}
+        self._moment, self._calls = 0.0, 0
 
     @property
     def counts_processes(self) -> bool:
@@ -58,16 +73,34 @@ class Gatekeeper:
             if error.errno in {errno.ENOENT, errno.EINTR}:
                 return
             raise
-        caller, thread = _NOTIFICATION.unpack(request)
-        if self._processes is None:
+        caller, thread, number, *arguments = _NOTIFICATION.unpack(request)
+        self._calls += 1
+        if self.exits is not None and number == _CONNECT:
+            if self.exits.ask(caller, thread, (arguments[0], arguments[1], arguments[2])):
+                self._let_through(caller)
+        elif self._processes is None:
             self._decide_program(caller)
         else:
             self._decide_process(caller, thread, self._processes)
 
+    def let_decided_through(self) -> bool:
+        """The connections that the supervisor has decided about; False when it will decide no more."""
+        if self.exits is None:
+            return False
+        for caller in self.exits.answers():
+            self._let_through(caller)
+        return self.exits.attended
+
+    def rest_until(self, now: float) -> float | None:
+        """When to look at further calls, if not at once: init must not be kept busy for nothing."""
+        if now - self._moment >= _MOMENT_SECONDS:
+            self._moment, self._calls = now, 0
+        return self._moment + _MOMENT_SECONDS if self._calls >= _CALLS_AT_ONCE else None
+
     def _decide_program(self, caller: int) -> None:
         if self._executed:
             self._refuse(caller, errno.EPERM)
-            if self.refusals >= _PATIENCE:
+            if self.refusals >= _PATIENCE and self.exits is None:
                 os.close(self.descriptor)
                 self.closed = True
         else:

@@ -126,7 +126,10 @@ def _become_init(spec: SandboxSpec, filters: Filters, channel: Channel, clones: 
     with step("die with the supervisor"):
         _die_with_supervisor(channel.control)
     with step("bring up loopback"):
-        _bring_up_loopback()
+        if channel.exits is None:
+            _bring_up_loopback()
+        else:
+            channel.exits.open()
         libc.sethostname(HOSTNAME)
     with step("open mount sources"):
         libc.make_mounts_private()
@@ -187,7 +190,7 @@ def keep_server(
     server, gate = forked
     listener = receive_listener(gate)
     processes = spec.limits.processes if spec.subprocess else None
-    keeper = None if listener is None else Gatekeeper(listener, processes, population)
+    keeper = None if listener is None else Gatekeeper(listener, processes, population, channel.exits)
     meter = Meter(spec.limits, held, population)
     Reaper(server, channel, keeper, meter, population, kept).run(null)
 

@@ -3,7 +3,7 @@
 import errno
 import os
 import signal
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
 from mcp_client.sandbox.linux import identity, init, landlock, libc
@@ -23,7 +23,10 @@ from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
 from mcp_client.sandbox.linux.refusals import explain
 from mcp_client.sandbox.linux.server import most_tasks
-from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage
+from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage, Way
+
+if TYPE_CHECKING:
+    from mcp_client.sandbox.linux.exits import Exits
 
 _HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
 _HAPPENINGS: dict[bytes, Happening] = {
@@ -38,10 +41,12 @@ class LinuxProcess:
     """A server that is built but waits: exec happens at release().
 
     ``pid`` is the sandbox's init as the host sees it; its end is the end of everything inside. ``events``
-    and ``diagnostics`` are descriptors to poll: what happens to the server, and its standard error.
+    and ``diagnostics`` are descriptors to poll: what happens to the server, and its standard error. Where
+    anything leads out, ``egress`` is a socket for the messages of egress.py.
     """
 
     controls: tuple[Control, ...]
+    egress: int | None
 
     def __init__(self, spec: SandboxSpec, filters: Filters) -> None:
         """Fork and build the sandbox. Raises ``sandbox-unavailable`` or ``sandbox-setup-failed``."""
@@ -51,15 +56,19 @@ class LinuxProcess:
         control_read, control_write = os.pipe()
         diagnostics_read, diagnostics_write = os.pipe()
         os.set_blocking(diagnostics_read, False)
+        exits, self.egress = (None, None) if spec.way is None else _make_exits(spec.way)
         supervisor = os.getpid()
         child = os.fork()
         if child == 0:
-            for descriptor in (setup_read, events_read, control_write, diagnostics_read):
-                os.close(descriptor)
-            channel = Channel(setup_write, events_write, control_read, diagnostics_write)
+            for descriptor in (setup_read, events_read, control_write, diagnostics_read, self.egress):
+                if descriptor is not None:
+                    os.close(descriptor)
+            channel = Channel(setup_write, events_write, control_read, diagnostics_write, exits)
             self._run_child(spec, filters, channel, supervisor)
         for descriptor in (setup_write, events_write, control_read, diagnostics_write):
             os.close(descriptor)
+        if exits is not None:
+            exits.close()
         self._spec = spec
         self._setup = setup_read
         self._lines = b""
@@ -92,7 +101,7 @@ class LinuxProcess:
         os.waitpid(porter, 0)
 
     def _list_controls(self, obtained: Obtained) -> tuple[Control, ...]:
-        return list_controls(self._spec.limits, obtained, subprocess=self._spec.subprocess)
+        return list_controls(self._spec, obtained)
 
     def await_ready(self) -> None:
         """Wait until all is applied and only exec is left; ``controls`` then says how far each holds.
@@ -265,8 +274,16 @@ class LinuxProcess:
         if self._group is not None:
             self._group.remove()
         self._hang_up()
-        for descriptor in (self._setup, self.events, self.diagnostics):
-            os.close(descriptor)
+        for descriptor in (self._setup, self.events, self.diagnostics, self.egress):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def _make_exits(way: Way) -> "tuple[Exits, int]":
+    # A module of its own: most servers have nothing that leads out.
+    from mcp_client.sandbox.linux.exits import make_exits
+
+    return make_exits(way)
 
 
 def _map_ids(porter: int) -> None:

@@ -42,8 +42,8 @@ _ETC_FILES = {
     "hosts": f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost {HOSTNAME}\n",
     "hostname": f"{HOSTNAME}\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
-    "resolv.conf": "",
 }
+_RESOLVER = "nameserver {}\noptions timeout:1 attempts:2\n"
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _DEVICE_LINKS = {
     "fd": "/proc/self/fd",
@@ -76,6 +76,8 @@ _PROC_MASKED = (
     "timer_stats",
     "vmallocinfo",
 )
+# To be 0 in the server's network: an init that has no rights any more listens on the ports of real services.
+PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 # Of what the kernel counts per user of the host, a server gets a part; the rest stays the user's.
 _QUOTAS = {"max_inotify_instances": "32", "max_inotify_watches": "16384"}
 # Stores of package managers that keep every library under one immutable root of their own.
@@ -92,13 +94,21 @@ def plan_mounts(
     folders: Iterable[Folder],
     limits: Limits,
     executable_scratch: bool,
+    name_service: str | None = None,
 ) -> tuple[MountOperation, ...]:
     """The operations that build the root, in the order in which they are carried out.
 
     ``tree`` and ``data`` are folders of the host, ``runtimes`` folders or files of the host that are shown
-    read-only where they are. Writable places hold programs only with ``executable_scratch``.
+    read-only where they are. Writable places hold programs only with ``executable_scratch``. The address of
+    the ``name_service`` is there where anything leads out.
     """
-    operations: list[MountOperation] = [*system(), *_etc(), *host_etc(), *_proc(), *devices()]
+    operations: list[MountOperation] = [
+        *system(),
+        *_etc(name_service),
+        *host_etc(),
+        *_proc(listening=name_service is not None),
+        *devices(),
+    ]
     for target, share in (("/tmp", 4), (HOME, 4), ("/dev/shm", 8)):  # noqa: S108  paths inside the sandbox
         size = limits.memory // share
         operations.append(Tmpfs(target, size, _INODES, executable=executable_scratch))
@@ -159,9 +169,11 @@ def system() -> Iterator[MountOperation]:
             yield Bind(store, store)
 
 
-def _etc() -> Iterator[MountOperation]:
+def _etc(name_service: str | None) -> Iterator[MountOperation]:
     for name, content in _ETC_FILES.items():
         yield File(f"/etc/{name}", content)
+    # With an empty one resolvers ask 127.0.0.1, where nobody is: that fails at once.
+    yield File("/etc/resolv.conf", "" if name_service is None else _RESOLVER.format(name_service))
 
 
 def host_etc() -> Iterator[MountOperation]:
@@ -178,8 +190,10 @@ def host_etc() -> Iterator[MountOperation]:
             yield Bind(f"/etc/{name}", f"/etc/{name}", executable=False)
 
 
-def _proc() -> Iterator[MountOperation]:
+def _proc(*, listening: bool) -> Iterator[MountOperation]:
     yield Proc("/proc")
+    if listening:
+        yield Sysctl(PORT_START, "0")
     yield Sysctl("/proc/sys/user/max_user_namespaces", "0")
     for name, value in _QUOTAS.items():
         if os.path.exists(f"/proc/sys/user/{name}"):

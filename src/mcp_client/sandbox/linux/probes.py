@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mcp_client.errors import MCPError, printable
 from mcp_client.sandbox.linux import landlock, libc
 from mcp_client.sandbox.linux.enforcement import WALLS
-from mcp_client.sandbox.linux.filters import load_filters
+from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.identity import UNPRIVILEGED_ID
 from mcp_client.sandbox.linux.refusals import WAY_AROUND, explain
 from mcp_client.sandbox.spec import Control
@@ -167,7 +167,7 @@ def _no_privileges() -> None:
 
 
 def _filtered(filter_folder: str) -> None:
-    filters = load_filters(filter_folder, subprocess=False)
+    filters = load_filters(filter_folder, Profile(subprocess=False))
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     libc.load_seccomp_filter(filters.calls)
     try:

@@ -57,6 +57,7 @@ class Reaper:
         self._channel = channel
         self._gate = gate
         self._meter = meter
+        self._rest_until: float | None = None
         self._notice = PROCESS_REFUSED if gate is not None and gate.counts_processes else PROGRAM_REFUSED
 
     def run(self, null: int) -> NoReturn:
@@ -75,6 +76,8 @@ class Reaper:
         poll.register(self._channel.control, 0)
         if self._gate is not None:
             poll.register(self._gate.descriptor, select.POLLIN)
+            if self._gate.exits is not None:
+                poll.register(self._gate.exits.descriptor, select.POLLIN)
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
             if wake in ready:
@@ -83,14 +86,27 @@ class Reaper:
             if self._channel.control in ready:
                 poll.unregister(self._channel.control)
                 self._forward(signal.SIGKILL, None)
-            if self._gate is not None and self._gate.descriptor in ready:
-                if ready[self._gate.descriptor] & select.POLLIN:
-                    self._ask_gate(self._gate)
-                if self._gate.closed or not ready[self._gate.descriptor] & select.POLLIN:
-                    # Closed for good, or the last process behind it has ended.
-                    poll.unregister(self._gate.descriptor)
+            if self._gate is not None:
+                self._keep_gate(self._gate, poll, ready)
             if self._meter.due_at is not None and time.monotonic() >= self._meter.due_at:
                 self._look()
+
+    def _keep_gate(self, gate: Gatekeeper, poll: select.poll, ready: dict[int, int]) -> None:
+        if gate.exits is not None and gate.exits.descriptor in ready and not gate.let_decided_through():
+            poll.unregister(gate.exits.descriptor)
+        if gate.descriptor in ready:
+            if ready[gate.descriptor] & select.POLLIN:
+                self._ask_gate(gate)
+                self._rest_until = gate.rest_until(time.monotonic())
+                if self._rest_until is not None and not gate.closed:
+                    poll.modify(gate.descriptor, 0)
+            if gate.closed or not ready[gate.descriptor] & select.POLLIN:
+                # Closed for good, or the last process behind it has ended.
+                poll.unregister(gate.descriptor)
+                self._rest_until = None
+        if self._rest_until is not None and time.monotonic() >= self._rest_until:
+            poll.modify(gate.descriptor, select.POLLIN)
+            self._rest_until = None
 
     def _listen_to_signals(self) -> int:
         wake, write = os.pipe()
@@ -114,11 +130,12 @@ class Reaper:
         for standard in range(3):
             os.dup2(null, standard)
         gate = () if self._gate is None else (self._gate.descriptor,)
-        libc.close_all_but(0, 1, 2, *self._kept, *gate, self._channel.events, self._channel.control)
+        exits = () if self._channel.exits is None else (self._channel.exits.descriptor,)
+        libc.close_all_but(0, 1, 2, *self._kept, *gate, *exits, self._channel.events, self._channel.control)
 
     def _milliseconds_to_wait(self) -> float | None:
-        due = self._meter.due_at
-        return None if due is None else max(0.0, due - time.monotonic()) * 1000 + 1
+        due = [at for at in (self._meter.due_at, self._rest_until) if at is not None]
+        return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:
         try:

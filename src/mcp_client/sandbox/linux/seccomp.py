@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pyseccomp
 
 from mcp_client.sandbox.linux import syscalls
-from mcp_client.sandbox.linux.filters import Filters
+from mcp_client.sandbox.linux.filters import Filters, Profile
 from mcp_client.sandbox.linux.restricted import syscalls as restrictions
 
 _LOW_32_BITS = 0xFFFFFFFF
@@ -23,25 +23,28 @@ _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_SYSCALL_BIT = 0x40000000
 
 
-def compile_filters(*, subprocess: bool, restricted: bool) -> Filters:
+def compile_filters(profile: Profile) -> Filters:
     """The BPF programs, all to be loaded; the kernel applies the strictest answer.
 
-    ``restricted`` also refuses what only a namespace could bound.
+    A restricted profile also refuses what only a namespace could bound.
 
     Arguments of 32 bits are compared under a mask, since the kernel ignores the upper half and a plain
     comparison does not. Raises OSError.
     """
+    subprocess, exits, restricted = profile
     return Filters(
-        gate=_export(_asked_at_the_gate(subprocess=subprocess)),
+        gate=_export(_asked_at_the_gate(subprocess=subprocess, exits=exits)),
         calls=_export(_allowed_calls(subprocess=subprocess, restricted=restricted)),
         arguments=_export(_forbidden_arguments(syscalls.RESTRICTIONS, restricted=restricted)),
         sockets=_export(_forbidden_arguments(syscalls.FOREIGN_SOCKET_RESTRICTIONS, restricted=False)),
     )
 
 
-def _asked_at_the_gate(*, subprocess: bool) -> pyseccomp.SyscallFilter:
+def _asked_at_the_gate(*, subprocess: bool, exits: bool) -> pyseccomp.SyscallFilter:
     """What init decides, call by call: new processes where they are allowed, else new programs."""
     program = _new_filter(pyseccomp.ALLOW)
+    if exits:
+        program.add_rule(pyseccomp.NOTIFY, "connect")
     if subprocess:
         program.add_rule(pyseccomp.NOTIFY, "clone", _masked(0, syscalls.CLONE_THREAD, 0))
     for name in filter(_known, syscalls.FORKS if subprocess else syscalls.EXECUTIONS):

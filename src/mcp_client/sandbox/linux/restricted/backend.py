@@ -7,7 +7,7 @@ from mcp_client.policy.model import Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import landlock
 from mcp_client.sandbox.linux.backend import LinuxBackend, World, prepare_descriptors
-from mcp_client.sandbox.linux.filters import load_filters
+from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.refusals import WAY_AROUND
 from mcp_client.sandbox.linux.restricted.launcher import RestrictedProcess
 from mcp_client.sandbox.linux.restricted.layout import plan_access
@@ -41,7 +41,7 @@ class RestrictedBackend(LinuxBackend):
                 hint=f"{self._mend}; or use a kernel of 5.13 or later with Landlock in CONFIG_LSM",
             )
         prepare_descriptors()
-        filters = load_filters(self._filter_folder, subprocess=spec.subprocess, restricted=True)
+        filters = load_filters(self._filter_folder, Profile(spec.subprocess, restricted=True))
         return RestrictedProcess(spec, filters, self._scratch_of(spec), self._mend)
 
     def _world(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> World:

@@ -2,6 +2,7 @@
 
 from mcp_client.policy.model import Limits
 from mcp_client.sandbox.linux.enforcement import (
+    ALLOWLIST,
     WALLS,
     Obtained,
     limit_controls,
@@ -37,13 +38,20 @@ def list_restricted_controls(
             "degraded",
             f"{_signals(version)}, no view into others; that they exist can be found out",
         ),
-        wall("network", "enforced", "seccomp: no sockets but connected pairs"),
+        _network(spec, mend),
         wall("system-calls", "enforced", "seccomp, with fewer calls than in the full sandbox"),
         wall("descriptors", "enforced", WALLS["descriptors"][1]),
         Control("landlock", "second layer", "unavailable", "it is the first layer here", mend),
         _subprocess(spec, obtained, mend),
         *_limits(spec.limits, obtained, subprocess=spec.subprocess),
     )
+
+
+def _network(spec: SandboxSpec, mend: str) -> Control:
+    by = "seccomp: no sockets but connected pairs"
+    if spec.way is None:
+        return Control("network", WALLS["network"][0], "enforced", by)
+    return Control("network", ALLOWLIST, "unavailable", f"{by}; nothing can be reached", mend)
 
 
 def _identity(user: int, mend: str) -> Control:

@@ -11,7 +11,7 @@ from mcp_client.policy.model import Folder
 from mcp_client.sandbox.backend import open_backend
 from mcp_client.sandbox.linux import libc, probes
 from mcp_client.sandbox.linux.backend import LinuxBackend
-from mcp_client.sandbox.linux.filters import load_filters
+from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.restricted.backend import RestrictedBackend
 from mcp_client.sandbox.linux.restricted.descendants import (
     Descendants,
@@ -83,7 +83,7 @@ def test_a_folder_that_would_have_to_move_is_refused(host: str, inside: str) -> 
 
 
 def test_the_levels_have_filters_of_their_own(tmp_path: os.PathLike[str]) -> None:
-    levels = [load_filters(str(tmp_path), subprocess=False, restricted=level) for level in (False, True)]
+    levels = [load_filters(str(tmp_path), Profile(False, restricted=level)) for level in (False, True)]
     assert levels[0].calls != levels[1].calls
     assert levels[0].arguments != levels[1].arguments
 
