@@ -13,6 +13,7 @@ from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
 from mcp_client.sandbox.linux import identity, init, landlock, libc, mounts, privileges, server
 
+SLEEP = "import time; time.sleep(60)"
 PROOF = "import os; open('/mnt/proof/started', 'w'); print('started')"
 
 # What is made to fail -> the stage of the launch that must report it.
@@ -116,7 +117,10 @@ class _BrokenMeter:
     def __init__(self, *_: object) -> None: ...
 
     def look(self) -> None:
-        raise LookupError("injected")
+        with open("/proc/2/cmdline", "rb") as file:
+            if SLEEP.encode() in file.read():
+                # It executes; what fails before is a step of the set-up.
+                raise LookupError("injected")
 
 
 def test_an_init_that_cannot_go_on_ends_the_server_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +128,7 @@ def test_an_init_that_cannot_go_on_ends_the_server_and_says_why(monkeypatch: pyt
     monkeypatch.setattr(init, "Meter", _BrokenMeter)
     children = set(descendants(os.getpid()))
     with pytest.raises(MCPError, match="LookupError: injected") as caught:
-        run_inside("import time; time.sleep(60)")
+        run_inside(SLEEP)
     assert caught.value.code == "sandbox-failed"
     assert set(descendants(os.getpid())) - children == set()
 
