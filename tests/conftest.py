@@ -1,6 +1,7 @@
 """Fixtures of every folder of tests: a registry on loopback, and ``mcp`` with a home of its own."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "int
 from kit import processes, programs
 from kit.command import Mcp
 from kit.registry import Registry
+
+
+def pytest_configure() -> None:
+    """Whoever starts the tests in the background may ignore signals for them, and ignored is inherited."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
 from mcp_client.sandbox.linux import identity, init, landlock, libc, mounts, privileges, server
 
+SLEEP = "import time; time.sleep(60)"
 PROOF = "import os; open('/mnt/proof/started', 'w'); print('started')"
 
 # What is made to fail -> the stage of the launch that must report it.
@@ -110,13 +111,23 @@ def test_what_python_itself_cannot_do_stops_the_start(proof: str, monkeypatch: p
     _assert_nothing_starts(proof, "injected")
 
 
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
 class _BrokenMeter:
-    due_at = 0.0
+    due_at, exceeded, peak = 0.0, False, 0
 
     def __init__(self, *_: object) -> None: ...
 
     def look(self) -> None:
-        raise LookupError("injected")
+        # Before the server executes, what fails is a step of the set-up.
+        if b"sleep" in _read("/proc/2/cmdline"):
+            raise LookupError("injected")
 
 
 def test_an_init_that_cannot_go_on_ends_the_server_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +135,7 @@ def test_an_init_that_cannot_go_on_ends_the_server_and_says_why(monkeypatch: pyt
     monkeypatch.setattr(init, "Meter", _BrokenMeter)
     children = set(descendants(os.getpid()))
     with pytest.raises(MCPError, match="LookupError: injected") as caught:
-        run_inside("import time; time.sleep(60)")
+        run_inside(SLEEP)
     assert caught.value.code == "sandbox-failed"
     assert set(descendants(os.getpid())) - children == set()
 
