@@ -28,7 +28,8 @@ from mcp_client.network.decide import RuleSet
 from mcp_client.network.linux.engine import Engine
 from mcp_client.network.pool import NAME_SERVICE
 from mcp_client.network.rules import parse_rule
-from mcp_client.sandbox.linux import egress, libc
+from mcp_client.sandbox.linux import egress, layout, libc
+from mcp_client.sandbox.spec import Way
 
 NAME = "api.example.com"
 POOL = (POOL_V4, POOL_V6)
@@ -289,10 +290,10 @@ def enter(channel: socket.socket, port: int) -> Connect:
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
-    with open(egress.PORT_START, "w", encoding="ascii") as file:
+    with open(layout.PORT_START, "w", encoding="ascii") as file:
         file.write("0")
     networks = tuple((network.number.to_bytes(network.bits // 8, "big"), network.prefix) for network in POOL)
-    names = egress.open_way(egress.Way(tuple(address.packed for address in NAME_SERVICE), networks))
+    names = egress.open_way(Way(tuple(address.packed for address in NAME_SERVICE), networks))
     egress.send(channel, egress.Message(egress.NAMES, descriptors=tuple(end.fileno() for end in names)))
     address = look_up(NAME)
     listener = egress.listen(egress.Endpoint(socket.inet_aton(address), port))

@@ -74,14 +74,14 @@ def test_an_end_record_says_how_it_ended():
         duration=1.23456,
         cpu=0.98765,
         peak_memory=1024,
-        network={"allowed": {"api.example.com:443": 2}, "denied": {}},
+        network=[{"destination": "api.example.com:443", "allowed": 2}],
     )
     assert record["event"] == "end"
     assert (record["outcome"], record["exit_code"], record["signal"]) == ("signal", None, 9)
     assert record["reason"] == "grace over, token=[redacted]"
     assert (record["duration_seconds"], record["cpu_seconds"]) == (1.235, 0.988)
     assert record["peak_memory_bytes"] == 1024
-    assert record["network"]["allowed"] == {"api.example.com:443": 2}
+    assert record["network"] == [{"destination": "api.example.com:443", "allowed": 2}]
 
 
 def test_refusals_and_errors_carry_their_code():

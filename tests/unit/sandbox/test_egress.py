@@ -81,16 +81,17 @@ def test_descriptors_arrive_and_the_end_is_seen():
 
 INSIDE = """
 import os, socket
-from mcp_client.sandbox.linux import egress, libc
+from mcp_client.sandbox.linux import egress, layout, libc
+from mcp_client.sandbox.spec import Way
 user, group = os.geteuid(), os.getegid()
 libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNET)
 for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
     with open(f"/proc/self/{name}", "w") as file:
         file.write(text)
-with open(egress.PORT_START, "w") as file:
+with open(layout.PORT_START, "w") as file:
     file.write("0")
 six = lambda text: socket.inet_pton(socket.AF_INET6, text)
-way = egress.Way((bytes((198, 18, 0, 1)), six("100::1")), ((bytes((198, 18, 0, 0)), 15), (six("100::"), 64)))
+way = Way((bytes((198, 18, 0, 1)), six("100::1")), ((bytes((198, 18, 0, 0)), 15), (six("100::"), 64)))
 names = egress.open_way(way)
 libc.drop_all_capabilities()
 """
