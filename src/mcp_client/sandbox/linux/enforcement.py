@@ -9,7 +9,8 @@ from mcp_client.sandbox.spec import Control, SandboxSpec
 class Obtained(NamedTuple):
     """What the host gave: the version of Landlock (0: none), the gate, and the cgroup's controllers.
 
-    ``group`` names the cgroup, or says why there is none; ``group_mend`` is then what mends it.
+    ``group`` names the cgroup, or says why there is none; ``group_mend`` is then what mends it. ``observed``
+    when init may look at what its children ask the kernel for.
     """
 
     landlock: int
@@ -17,6 +18,7 @@ class Obtained(NamedTuple):
     controllers: frozenset[str]
     group: str
     group_mend: str | None
+    observed: bool = True
 
 
 # Control: what is requested, and by what it is enforced. The start fails when one of them does.
@@ -30,6 +32,8 @@ WALLS = {
     "descriptors": ("0 to 2", "all others closed, standard error through a pipe"),
 }
 
+_PTRACE_SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
+_FOR_ADMINISTRATORS = 2
 # What is requested of "network" instead, where any host is allowed.
 ALLOWLIST = "allow-listed"
 
@@ -38,7 +42,7 @@ def list_controls(spec: SandboxSpec, obtained: Obtained) -> tuple[Control, ...]:
     """The report for a server in its own namespaces."""
     walls = {name: Control(name, requested, "enforced", by) for name, (requested, by) in WALLS.items()}
     if spec.way is not None:
-        walls["network"] = _allowlist(obtained.gate)
+        walls["network"] = _allowlist(obtained)
     return (
         *walls.values(),
         landlock_control(obtained.landlock),
@@ -47,12 +51,27 @@ def list_controls(spec: SandboxSpec, obtained: Obtained) -> tuple[Control, ...]:
     )
 
 
-def _allowlist(gate: bool) -> Control:
-    if gate:
+def _allowlist(obtained: Obtained) -> Control:
+    by, mend = "empty network namespace; nothing can be reached", _LISTENER_MEND
+    if not obtained.gate:
+        by += ", since an outer supervisor holds the only listener"
+    elif not obtained.observed:
+        by += ", since init may not look at what is asked for"
+        mend = "sudo sysctl -w kernel.yama.ptrace_scope=1"
+    else:
         by = "empty network namespace; outside of it each connection is decided by name and address"
         return Control("network", ALLOWLIST, "enforced", by)
-    by = "empty network namespace; nothing can be reached, since an outer supervisor holds the only listener"
-    return Control("network", ALLOWLIST, "unavailable", by, _LISTENER_MEND)
+    return Control("network", ALLOWLIST, "unavailable", by, mend)
+
+
+def may_observe_children() -> bool:
+    """False where only an administrator may (ptrace(2), "ptrace_scope")."""
+    try:
+        with open(_PTRACE_SCOPE, "rb") as file:
+            return int(file.read()) < _FOR_ADMINISTRATORS
+    except OSError:
+        # Without Yama, a child with the same user may be looked at.
+        return True
 
 
 def landlock_control(version: int) -> Control:

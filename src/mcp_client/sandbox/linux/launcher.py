@@ -18,7 +18,7 @@ from mcp_client.sandbox.linux.channel import (
     Channel,
     Event,
 )
-from mcp_client.sandbox.linux.enforcement import Obtained, list_controls
+from mcp_client.sandbox.linux.enforcement import Obtained, list_controls, may_observe_children
 from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
 from mcp_client.sandbox.linux.refusals import explain
@@ -120,7 +120,8 @@ class LinuxProcess:
             raise
         by = placed.mechanism if isinstance(placed, cgroup.Group) else placed.reason
         mend = None if isinstance(placed, cgroup.Group) else placed.mend
-        obtained = Obtained(landlock.interface_version(), gated == "1", controllers, by, mend)
+        version = landlock.interface_version()
+        obtained = Obtained(version, gated == "1", controllers, by, mend, may_observe_children())
         self.controls = self._list_controls(obtained)
 
     def release(self) -> None:
