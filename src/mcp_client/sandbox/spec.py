@@ -112,10 +112,6 @@ class Way(NamedTuple):
     names: tuple[bytes, ...]
     networks: tuple[tuple[bytes, int], ...]
 
-    def describe(self) -> str:
-        """One line of the printed plan."""
-        return f"lead {len(self.networks)} networks to the allowlist"
-
 
 class SandboxSpec(NamedTuple):
     """Everything a launcher needs: what to execute, and the world it is executed in.
