@@ -45,6 +45,7 @@ _SHAPES = re.compile(
 _USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]*@")
 _NAME = re.compile(r"(?<![\w.-])-{0,2}([A-Za-z_][\w.-]{0,63})[\\\"']{0,4}\s{0,4}[=:]\s{0,4}")
 _VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s&]+", re.DOTALL)
+_PORT = re.compile(r"[0-9]{1,5}(?![\w.-])")
 _OPTION = re.compile(r"-{0,2}([A-Za-z_][\w.-]{0,63})=")
 
 
@@ -98,8 +99,21 @@ def _redact_values(text: str) -> str:
         shown.append(text[done : name.end()])
         done = name.end()
         # `token://` is a URL, not a pair.
-        if is_telling(name[1]) and not text.startswith("//", done) and (value := _VALUE.match(text, done)):
+        if (
+            is_telling(name[1])
+            and not text.startswith("//", done)
+            and not _is_destination(name, text)
+            and (value := _VALUE.match(text, done))
+        ):
             quote = value[0][0] if value[0][0] in "\"'" else ""
             shown.append(f"{quote}{REDACTED}{quote}")
             done = value.end()
     return "".join(shown) + text[done:]
+
+
+def _is_destination(name: re.Match[str], text: str) -> bool:
+    """Whether this is ``secrets.example.com:443``; ``db.password:443`` is none."""
+    _, dot, last = name[1].rpartition(".")
+    return (
+        bool(dot) and name[0].endswith(":") and not is_telling(last) and bool(_PORT.match(text, name.end()))
+    )

@@ -61,6 +61,8 @@ def test_values_go_by_their_name_or_place(text):
 @pytest.mark.parametrize(
     "text",
     [
+        "secretsmanager.region.example.com:443",
+        "(to allow it: --allow-net tls:token.example.com:8443)",
         "",
         "--mode stdio",
         "--root=/srv/data",
