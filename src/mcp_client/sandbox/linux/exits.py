@@ -3,7 +3,6 @@
 import _socket
 import os
 
-from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.egress import (
     DECIDED,
     LISTENER,
@@ -19,6 +18,8 @@ from mcp_client.sandbox.linux.egress import (
 )
 from mcp_client.sandbox.spec import Way
 
+_PROTOCOL = "system.sockprotoname"
+_DATAGRAMS = frozenset({b"UDP\0", b"UDPv6\0"})
 _LOOPBACK_V4, _LOOPBACK_V6 = 127, bytes(15) + b"\1"
 
 
@@ -111,29 +112,17 @@ class Exits:
 
 
 def _is_stream(thread: int, descriptor: int) -> bool:
-    """Resolvers connect datagram sockets to see which address they would have. Unknown counts as a stream."""
+    """Resolvers connect datagram sockets to see which address they would have. Unknown counts as a stream.
+
+    By name (sockfs): a copy of the descriptor could be its last one, and closing that may wait for as long as
+    the server wants (SO_LINGER, socket(7)).
+    """
+    path = f"/proc/{thread}/fd/{descriptor}"
     try:
-        process = _open_process(thread)
-        try:
-            copy = libc.copy_descriptor(process, descriptor)
-        finally:
-            os.close(process)
-        try:
-            return libc.socket_type(copy) == _socket.SOCK_STREAM
-        finally:
-            os.close(copy)
+        # Nothing but a socket is asked: a file system of the server's might never answer.
+        return not os.readlink(path).startswith("socket:") or os.getxattr(path, _PROTOCOL) not in _DATAGRAMS
     except OSError:
         return True
-
-
-def _open_process(thread: int) -> int:
-    try:
-        return os.pidfd_open(thread)
-    except OSError:
-        # Not the first thread of its process.
-        with open(f"/proc/{thread}/status", "rb") as file:
-            fields = dict(line.split(b":", 1) for line in file.read().splitlines())
-        return os.pidfd_open(int(fields[b"Tgid"]))
 
 
 def _is_loopback(address: bytes) -> bool:

@@ -47,7 +47,6 @@ _SYS_FSOPEN = 430
 _SYS_FSCONFIG = 431
 _SYS_FSMOUNT = 432
 _SYS_CLOSE_RANGE = 436
-_SYS_PIDFD_GETFD = 438
 _SYS_MOUNT_SETATTR = 442
 _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_ADD_RULE = 445
@@ -199,11 +198,6 @@ def socket_family(descriptor: int) -> int:
 def socket_type(descriptor: int) -> int:
     """SO_TYPE of a socket (socket(7))."""
     return _socket_option(descriptor, 3)
-
-
-def copy_descriptor(process: int, descriptor: int) -> int:
-    """One of another process's descriptors, by a pidfd (pidfd_getfd(2))."""
-    return _syscall("pidfd_getfd", _SYS_PIDFD_GETFD, process, descriptor, 0)
 
 
 def _socket_option(descriptor: int, option: int) -> int:
