@@ -80,7 +80,7 @@ CONNECT_ALL = """
     for host, port in target:
         started = time.monotonic()
         try:
-            with socket.create_connection((host, port), 5) as connection:
+            with socket.create_connection((host.encode(), port), 5) as connection:
                 said = connection.recv(99).decode() or "end"
         except OSError as error:
             number = errno.errorcode.get(error.errno, type(error).__name__)
