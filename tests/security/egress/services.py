@@ -97,7 +97,7 @@ class Said(dict[tuple[str, int], str]):
         """``report`` is of CONNECT_ALL for these targets."""
         assert report.got is not None, report
         super().__init__(zip(targets, (said for said, _ in report.got), strict=True))
-        self.slowest = max(seconds for _, seconds in report.got)
+        self.slowest = max((seconds for _, seconds in report.got), default=0.0)
 
 
 def connect_inside(targets: Iterable[tuple[str, int]], outside: Outside, **options: Any) -> Said:
