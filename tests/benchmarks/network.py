@@ -1,220 +1,319 @@
-"""What an allowed connection costs, beside a direct one and beside a plain CONNECT proxy in Python.
+"""What an allowed connection of a sandboxed server costs, beside a direct one and beside other relays.
 
     .venv/bin/python tests/benchmarks/network.py [--runs N] [--megabytes N] [--json]
 
-A client in an empty network namespace reaches an echo server on the host's loopback by an allowed name,
-through an engine in a process of its own. All take turns in one run: connecting and getting one byte back,
-fifty of that at a time, and an upload. Times are milliseconds, speeds GB/s; ``memory`` is what the process in
-the middle grew by during an upload, in MB. The system call gate is not part of this.
+The same client (network_client.py) reaches one echo server on the host's loopback: directly, out of the
+sandbox by an allowed name, by way of a plain CONNECT proxy in Python, and out of an empty network namespace
+through pasta and slirp4netns, where these are installed. All take turns. ``echo`` is connecting and one byte
+back, ``parallel`` the 99th percentile of fifty of that at a time, ``refused`` a connection that comes to
+nothing (denied, in the sandbox), ``open`` how many of a thousand connections answer while all are open. Times
+are milliseconds, speeds GB/s; ``grown`` is by how many MB the relay's resident memory grew over all bulk data.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
-import select
+import resource
+import selectors
+import shutil
 import signal
 import socket
 import statistics
-import struct
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TextIO
 
-from mcp_client.network.addresses import parse_address
-from mcp_client.network.closed import POOL_V4, POOL_V6
-from mcp_client.network.decide import RuleSet
-from mcp_client.network.linux.engine import Engine
-from mcp_client.network.pool import NAME_SERVICE
-from mcp_client.network.rules import parse_rule
-from mcp_client.sandbox.linux import egress, layout, libc
-from mcp_client.sandbox.spec import Way
+from network_client import BLOCK, DISCARD, ECHO, HEAD
 
-NAME = "api.example.com"
-POOL = (POOL_V4, POOL_V6)
-BLOCK = bytes(256 << 10)
-PARALLEL = 50
-TURNS = 5
-Connect = Callable[[], socket.socket]
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "security"))
+
+from arena.sandbox import Outside, python_runtime, run_inside  # noqa: E402 (see the line above)
+
+from mcp_client.policy.model import DEFAULT_LIMITS  # noqa: E402
+
+NAME, LOOPBACK = "api.example.com", "127.0.0.1"
+# Where a relay has the host's loopback: the default gateway for pasta.
+GATEWAY, SLIRP_HOST = "gateway", "10.0.2.2"
+CLIENT = os.path.join(HERE, "network_client.py")
+PARALLEL, OPEN, TURNS = 50, 1000, 5
+# Enough for all connections at a time, here and in the sandbox.
+FILES = 4096
+WIDTH = 13
 
 
 class Contender(NamedTuple):
-    """A client process that takes commands, and the process in the middle, 0 when there is none."""
+    """A client that takes tasks, and the pid of the process in the middle, 0 when there is none."""
 
-    client: "Client"
+    commands: TextIO
+    results: TextIO
     relay: int
+
+    def ask(self, task: str, count: int) -> list[float]:
+        """The results of one task."""
+        self.commands.write(json.dumps([task, count]) + "\n")
+        self.commands.flush()
+        line = self.results.readline()
+        if not line:
+            raise RuntimeError(f"the client ended in {task!r}")
+        return list(json.loads(line))
+
+
+class Row(NamedTuple):
+    """See the module; ``slowest`` is the 99th percentile of ``echo``, ``opening`` the time of ``open``."""
+
+    echo: float
+    slowest: float
+    parallel: float
+    refused: float
+    open: int
+    opening: float
+    upload: float
+    download: float
+    grown: float
 
 
 def main() -> None:
     """Measure and print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=5000)
     parser.add_argument("--megabytes", type=int, default=1024)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    server, port = start(serve_echo)
-    proxy, proxy_at = start(serve_proxy)
-    engine, inside = start_engine(port)
-    contenders = {
-        "direct": Contender(Client(lambda: lambda: socket.create_connection(("127.0.0.1", port))), 0),
-        "sandbox": Contender(Client(inside), engine),
-        "CONNECT proxy": Contender(Client(lambda: lambda: through_proxy(proxy_at, port)), proxy),
-    }
-    try:
-        rows = measure(contenders, given.runs, given.megabytes)
-    finally:
-        for pid in (server, proxy, engine, *(contender.client.pid for contender in contenders.values())):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (FILES, max(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    )
+    with contextlib.ExitStack() as stack:
+        rows = measure(start_all(stack), given.runs, given.megabytes)
     if given.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print(f"{'':<16}{'echo':>8}{'added':>8}{f'p99 of {PARALLEL}':>12}{'upload':>8}{'ratio':>8}{'memory':>8}")
-    bare = rows["direct"]
-    for name, row in rows.items():
-        added, ratio = row["echo"] - bare["echo"], row["upload"] / bare["upload"]
-        print(
-            f"{name:<16}{row['echo']:>8.2f}{added:>8.2f}{row['parallel']:>12.1f}"
-            f"{row['upload']:>8.2f}{ratio:>8.2f}{row['memory']:>8.1f}"
-        )
+        print(json.dumps({name: row._asdict() for name, row in rows.items()}, indent=2))
+    else:
+        print_table(rows)
 
 
-def measure(contenders: dict[str, Contender], runs: int, megabytes: int) -> dict[str, dict[str, float]]:
-    """Contender -> median of echo (ms), p99 of parallel ones (ms), median of uploads (GB/s), growth (MB)."""
-    echoes: dict[str, list[float]] = {name: [] for name in contenders}
-    parallel: dict[str, list[float]] = {name: [] for name in contenders}
-    speeds: dict[str, list[float]] = {name: [] for name in contenders}
-    growth: dict[str, float] = dict.fromkeys(contenders, 0.0)
-    for client, _ in contenders.values():
-        client.ask("echo", 20)
-        client.ask("parallel", PARALLEL)
-        client.ask("upload", 64)
+def measure(contenders: Mapping[str, Contender], runs: int, megabytes: int) -> dict[str, Row]:
+    """Every task in turn by each contender."""
+    found: dict[tuple[str, str], list[float]] = {}
+    grown = dict.fromkeys(contenders, 0.0)
+
+    def ask(name: str, task: str, count: int) -> None:
+        found.setdefault((name, task), []).extend(contenders[name].ask(task, count))
+
+    for contender in contenders.values():
+        for task, count in (("sequence", 50), ("parallel", PARALLEL), ("upload", 64), ("download", 64)):
+            contender.ask(task, count)
     for _ in range(TURNS):
-        for name, (client, relay) in contenders.items():
-            echoes[name] += client.ask("echo", runs // TURNS)
+        for name, contender in contenders.items():
+            ask(name, "sequence", runs // TURNS)
+            ask(name, "refused", 10)
             for _ in range(4):
-                parallel[name] += client.ask("parallel", PARALLEL)
-            before = memory_of(relay)
-            speeds[name] += client.ask("upload", megabytes)
-            growth[name] = max(growth[name], memory_of(relay) - before)
+                ask(name, "parallel", PARALLEL)
+            before = resident(contender.relay)
+            ask(name, "upload", megabytes // TURNS)
+            ask(name, "download", megabytes // TURNS)
+            grown[name] += resident(contender.relay) - before
+    for name in contenders:
+        ask(name, "open", OPEN)
     return {
-        name: {
-            "echo": statistics.median(echoes[name]),
-            "parallel": statistics.quantiles(parallel[name], n=100)[-1],
-            "upload": statistics.median(speeds[name]),
-            "memory": growth[name],
-        }
+        name: Row(
+            statistics.median(found[name, "sequence"]),
+            statistics.quantiles(found[name, "sequence"], n=100)[-1],
+            statistics.quantiles(found[name, "parallel"], n=100)[-1],
+            statistics.median(found[name, "refused"]),
+            int(found[name, "open"][0]),
+            found[name, "open"][1],
+            statistics.median(found[name, "upload"]),
+            statistics.median(found[name, "download"]),
+            grown[name],
+        )
         for name in contenders
     }
 
 
-def memory_of(pid: int) -> float:
-    """Private memory in MB."""
+def print_table(rows: Mapping[str, Row]) -> None:
+    """One line for each contender; what is in brackets compares with the direct connection."""
+    bare = rows["direct"]
+    titles = ("echo", "added", "p99", "parallel", "refused", f"open/{OPEN}", "upload", "download", "grown")
+    print(f"{'':<14}" + "".join(f"{title:>{WIDTH}}" for title in titles))
+    for name, row in rows.items():
+        cells = (
+            f"{row.echo:.2f}",
+            f"{row.echo - bare.echo:.2f}",
+            f"{row.slowest:.2f}",
+            f"{row.parallel:.1f}",
+            f"{row.refused:.2f}",
+            f"{row.open} {row.opening:.0f}ms",
+            f"{row.upload:.2f} ({row.upload / bare.upload:.2f})",
+            f"{row.download:.2f} ({row.download / bare.download:.2f})",
+            f"{row.grown:.1f}",
+        )
+        print(f"{name:<14}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
+
+
+def resident(pid: int) -> float:
+    """Resident memory in MB."""
     if not pid:
         return 0.0
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        lines = [line.split() for line in file]
-    return sum(int(line[1]) for line in lines if line[0].startswith("Private")) / 1024
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-class Client:
-    """A process that connects and measures; ``prepare`` is called in it and returns how it connects."""
+def start_all(stack: contextlib.ExitStack) -> dict[str, Contender]:
+    """All that can be measured here; ``stack`` ends them."""
+    server, proxy = listen(), listen()
+    port, proxy_port = server.getsockname()[1], proxy.getsockname()[1]
+    fork(stack, lambda: serve_echo(server))
+    proxy_pid = fork(stack, lambda: serve_proxy(proxy))
+    server.close()
+    proxy.close()
+    client = [python_runtime().executable, CLIENT]
 
-    def __init__(self, prepare: Callable[[], Connect]) -> None:
-        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.pid = os.fork()
-        if not self.pid:
-            self._ours.close()
-            obey(theirs, prepare())
-        theirs.close()
+    def reach(host: str, by: int = 0) -> list[str]:
+        return [*client, host, str(port), str(by)]
 
-    def ask(self, what: str, count: int) -> list[float]:
-        """The results of one task."""
-        self._ours.send(json.dumps([what, count]).encode())
-        return list(json.loads(self._ours.recv(1 << 20)))
-
-
-def obey(channel: socket.socket, connect: Connect) -> None:
-    """Never returns."""
-    tasks = {"echo": sequential, "parallel": at_a_time, "upload": upload}
-    while command := channel.recv(1 << 10):
-        what, count = json.loads(command)
-        channel.send(json.dumps(tasks[what](connect, count)).encode())
-    os._exit(0)
-
-
-def sequential(connect: Connect, count: int) -> list[float]:
-    """Milliseconds of connecting and one byte back, one after the other."""
-    taken = []
-    for _ in range(count):
-        began = time.perf_counter()
-        with connect() as end:
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            end.sendall(b"x")
-            assert end.recv(1) == b"x"
-            taken.append((time.perf_counter() - began) * 1000)
-    return taken
+    contenders = {
+        "direct": spawn(stack, reach(LOOPBACK))._replace(relay=0),
+        "sandbox": sandboxed(stack, port),
+        "CONNECT proxy": spawn(stack, reach(LOOPBACK, proxy_port))._replace(relay=proxy_pid),
+    }
+    if shutil.which("pasta"):
+        # As root it would become somebody who may not map users.
+        user = ["--runas", "0"] if os.geteuid() == 0 else []
+        contenders["pasta"] = spawn(stack, ["pasta", *user, "-q", "--config-net", "--", *reach(GATEWAY)])
+    if shutil.which("slirp4netns"):
+        contenders["slirp4netns"] = through_slirp(stack, reach(SLIRP_HOST))
+    missing = {"pasta", "slirp4netns"} - set(contenders)
+    if missing:
+        print(f"not here, left out: {', '.join(sorted(missing))}", file=sys.stderr)
+    return contenders
 
 
-def at_a_time(connect: Connect, count: int) -> list[float]:
-    """Milliseconds from the start until each has its byte back; all are begun before any is waited for."""
-    began = time.perf_counter()
-    ends = []
-    for _ in range(count):
-        ends.append(connect())
-        ends[-1].sendall(b"x")
-    taken = []
-    for end in ends:
-        assert end.recv(1) == b"x"
-        taken.append((time.perf_counter() - began) * 1000)
-        end.close()
-    return taken
+def spawn(stack: contextlib.ExitStack, command: Sequence[str]) -> Contender:
+    """A plain process, which is also named as the relay."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stack.callback(end, process.pid)
+    return Contender(process.stdin, process.stdout, process.pid)
 
 
-def upload(connect: Connect, megabytes: int) -> list[float]:
-    """GB/s until the other side has read all."""
-    with connect() as end:
-        end.sendall(b"\0")
-        began = time.perf_counter()
-        for _ in range((megabytes << 20) // len(BLOCK)):
-            end.sendall(BLOCK)
-        end.shutdown(socket.SHUT_WR)
-        assert end.recv(1) == b"x"
-        return [(megabytes << 20) / (time.perf_counter() - began) / 1e9]
+def through_slirp(stack: contextlib.ExitStack, command: Sequence[str]) -> Contender:
+    """A namespace that waits until it has a network, which takes a process outside to make."""
+    wait = 'until grep -q tap0 /proc/net/route; do sleep 0.1; done; exec "$@"'
+    client = spawn(stack, ["unshare", "--map-root-user", "--net", "sh", "-c", wait, "sh", *command])
+    own = os.readlink("/proc/self/ns/net")
+    while os.readlink(f"/proc/{client.relay}/ns/net") == own:
+        time.sleep(0.01)
+    null = subprocess.DEVNULL
+    relay = subprocess.Popen(
+        ["slirp4netns", "--configure", "--mtu=65520", str(client.relay), "tap0"], stdout=null, stderr=null
+    )
+    stack.callback(end, relay.pid)
+    return client._replace(relay=relay.pid)
 
 
-def start(serve: Callable[[socket.socket], None]) -> tuple[int, int]:
-    """Fork a server on loopback: its pid and port."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+def sandboxed(stack: contextlib.ExitStack, port: int) -> Contender:
+    """The client as a server that may reach one name; the relay is what supervises it."""
+    commands, results = os.pipe(), os.pipe()
+    with open(CLIENT, encoding="utf-8") as file:
+        program = file.read()
+
+    def supervise() -> None:
+        os.close(commands[1])
+        os.close(results[0])
+        outside = Outside([f"{NAME}:{port}", LOOPBACK], names={NAME: [LOOPBACK]})
+        run_inside(
+            program,
+            [NAME, str(port), "0"],
+            outside=outside,
+            limits=DEFAULT_LIMITS._replace(files=FILES),
+            standard={0: commands[0], 1: results[1]},
+        )
+
+    relay = fork(stack, supervise)
+    os.close(commands[0])
+    os.close(results[1])
+    return Contender(open(commands[1], "w", encoding="ascii"), open(results[0], encoding="ascii"), relay)
+
+
+def listen() -> socket.socket:
+    """On loopback, with room for all at a time."""
+    return socket.create_server((LOOPBACK, 0), backlog=OPEN)
+
+
+def fork(stack: contextlib.ExitStack, work: Callable[[], None]) -> int:
+    """The pid of a process that does nothing else."""
     pid = os.fork()
     if not pid:
-        serve(listener)
-        os._exit(0)
-    port = listener.getsockname()[1]
-    listener.close()
-    return pid, port
+        try:
+            work()
+        finally:
+            os._exit(0)
+    stack.callback(end, pid)
+    return pid
+
+
+def end(pid: int) -> None:
+    """Kill a child."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def serve_echo(listener: socket.socket) -> None:
-    """One byte is echoed; after a zero byte everything is read, and answered at the end."""
-    while True:
-        connection, _ = listener.accept()
-        threading.Thread(target=echo, args=(connection,), daemon=True).start()
+    """A byte is echoed; bulk data is read or sent, as the first bytes ask, by a thread."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    selector.register(listener.accept()[0], selectors.EVENT_READ)
+                    continue
+                connection = key.fileobj
+                assert isinstance(connection, socket.socket)
+                if not answer(connection):
+                    selector.unregister(connection)
 
 
-def echo(connection: socket.socket) -> None:
-    """One connection."""
+def answer(connection: socket.socket) -> bool:
+    """Whether more is to be expected here."""
+    try:
+        asked = connection.recv(HEAD)
+        if asked == ECHO:
+            connection.sendall(asked)
+            return True
+    except OSError:
+        asked = b""
+    if asked:
+        threading.Thread(target=carry, args=(connection, asked), daemon=True).start()
+    else:
+        connection.close()
+    return False
+
+
+def carry(connection: socket.socket, asked: bytes) -> None:
+    """Read all there is, or send as much as is asked for."""
     buffer = bytearray(256 << 10)
     with connection:
-        if connection.recv(1) == b"\0":
+        if asked.startswith(DISCARD):
             while connection.recv_into(buffer):
                 pass
-        connection.sendall(b"x")
+            connection.sendall(ECHO)
+        else:
+            for _ in range(int.from_bytes(asked[1:], "big") // len(BLOCK)):
+                connection.sendall(BLOCK)
 
 
 def serve_proxy(listener: socket.socket) -> None:
     """The proxy that is written in an afternoon: asyncio streams, one task for each direction."""
+
+    # The loop alone would let them be collected.
+    tasks = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(256 << 10):
@@ -223,94 +322,27 @@ def serve_proxy(listener: socket.socket) -> None:
         writer.write_eof()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
         request = await reader.readuntil(b"\r\n\r\n")
         host, _, port = request.split()[1].decode().partition(":")
-        there, back = await asyncio.open_connection(host, int(port), limit=512 << 10)
+        try:
+            there, back = await asyncio.open_connection(host, int(port), limit=512 << 10)
+        except OSError:
+            writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+            writer.close()
+            return
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
         back.close()
         writer.close()
+        tasks.discard(asyncio.current_task())
 
     async def forever() -> None:
         listener.setblocking(False)
-        server = await asyncio.start_server(serve, sock=listener, limit=512 << 10)
+        server = await asyncio.start_server(serve, sock=listener, limit=512 << 10, backlog=OPEN)
         await server.serve_forever()
 
     asyncio.run(forever())
-
-
-def through_proxy(proxy: int, port: int) -> socket.socket:
-    """A connection by CONNECT."""
-    end = socket.create_connection(("127.0.0.1", proxy))
-    end.sendall(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n".encode())
-    assert end.recv(100).endswith(b"\r\n\r\n")
-    return end
-
-
-def start_engine(port: int) -> tuple[int, Callable[[], Connect]]:
-    """The engine's pid, and what a client calls to stand in an empty namespace where ``NAME`` leads to it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if not pid:
-        ours.close()
-        run_engine(theirs)
-    theirs.close()
-    return pid, lambda: enter(ours, port)
-
-
-def run_engine(channel: socket.socket) -> None:
-    """Never returns; the name leads to this host, which takes a rule of its own."""
-    rules = RuleSet(map(parse_rule, (NAME, "127.0.0.1")))
-    loopback = parse_address("127.0.0.1")
-    assert loopback is not None
-    engine = Engine(rules, print, {}, lambda _: [loopback])
-    poll = select.poll()
-    for end in (channel, engine):
-        poll.register(end, select.POLLIN)
-    while True:
-        due = engine.due_at
-        ready = dict(poll.poll(None if due is None else max(0.0, due - time.monotonic()) * 1000 + 1))
-        engine.run_once(0)
-        if channel.fileno() in ready:
-            message = egress.receive(channel)
-            if message is None:
-                poll.unregister(channel)
-                continue
-            ends = [socket.socket(fileno=number) for number in message.descriptors]
-            if message.kind == egress.NAMES:
-                engine.serve_names(*ends)
-            else:
-                assert all(map(engine.add_listener, ends))
-
-
-def enter(channel: socket.socket, port: int) -> Connect:
-    """Leave for an empty namespace, and open the way out."""
-    user, group = os.geteuid(), os.getegid()
-    libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNET)
-    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-            file.write(text)
-    with open(layout.PORT_START, "w", encoding="ascii") as file:
-        file.write("0")
-    networks = tuple((network.number.to_bytes(network.bits // 8, "big"), network.prefix) for network in POOL)
-    names = egress.open_way(Way(tuple(address.packed for address in NAME_SERVICE), networks))
-    egress.send(channel, egress.Message(egress.NAMES, descriptors=tuple(end.fileno() for end in names)))
-    address = look_up(NAME)
-    listener = egress.listen(egress.Endpoint(socket.inet_aton(address), port))
-    assert listener is not None
-    egress.send(channel, egress.Message(egress.LISTENER, 1, descriptors=(listener.fileno(),)))
-    for end in (*names, listener):
-        end.close()
-    return lambda: socket.create_connection((address, port))
-
-
-def look_up(name: str) -> str:
-    """Ask our name service."""
-    labels = b"".join(bytes((len(label),)) + label.encode() for label in name.split("."))
-    query = struct.pack("!6H", 1, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", 1, 1)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
-        end.sendto(query, (str(NAME_SERVICE.v4), 53))
-        return socket.inet_ntoa(end.recv(512)[-4:])
 
 
 if __name__ == "__main__":
