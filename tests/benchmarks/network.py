@@ -7,7 +7,7 @@ sandbox by an allowed name, by way of a plain CONNECT proxy in Python, and out o
 through pasta and slirp4netns, where these are installed. All take turns. ``echo`` is connecting and one byte
 back, ``parallel`` the 99th percentile of fifty of that at a time, ``refused`` a connection that comes to
 nothing (denied, in the sandbox), ``open`` how many of a thousand connections answer while all are open. Times
-are milliseconds, speeds GB/s; ``grown`` is by how many MB the relay's resident memory grew over all bulk data.
+are milliseconds, speeds GB/s; ``grown`` is what the relay's resident memory grew by over all bulk data (MB).
 """
 
 import argparse

@@ -10,6 +10,8 @@ from mcp_client.network.linux.engine import Engine
 from mcp_client.sandbox.linux.egress import DECIDED, LISTENER, NAMES, REFUSED, Message, receive, send
 
 _MESSAGES_A_TURN = 64
+# A server may write, close and exit at once; what it wrote gets so much time to be on its way.
+_LAST_BYTES_SECONDS = 2.0
 
 
 class Egress:
@@ -45,7 +47,8 @@ class Egress:
             self._engine.run_once(0)
 
     def close(self) -> list[dict[str, object]]:
-        """End all connections; what there was, for the audit record."""
+        """End all connections of a server that is gone; what there was, for the audit record."""
+        self._engine.finish(_LAST_BYTES_SECONDS)
         self._engine.close()
         self._channel.close()
         return self._engine.to_record()

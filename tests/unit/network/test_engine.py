@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import queue
 import socket
 import threading
+import time
 
 import pytest
 
@@ -288,6 +290,67 @@ def test_the_end_of_the_engine_resets_what_is_open(way, host):
     engine.stop = lambda: None
 
     assert inside.attempt("import builtins\nbuiltins.kept.recv(1)") == "ConnectionResetError"
+
+
+def write_and_leave(inside, where):
+    """Write for a moment to somebody who does not read, and close; how many bytes that were."""
+    return inside.run(f"""
+        import time
+        end = socket.create_connection({where!r}, 20)
+        end.setblocking(False)
+        got, block = 0, bytes(1 << 20)
+        for _ in range(20):
+            try:
+                got += end.send(block)
+            except BlockingIOError:
+                time.sleep(0.02)
+        end.close()
+    """)
+
+
+def test_what_was_written_last_still_arrives(way, host):
+    may_read, arrived = threading.Event(), queue.SimpleQueue()
+
+    def serve(connection):
+        may_read.wait(20)
+        total = 0
+        while data := connection.recv(1 << 20):
+            total += len(data)
+        arrived.put(total)
+
+    engine, inside, where = way(host(serve).port)
+    sent = write_and_leave(inside, where)
+    assert sent > 1 << 20
+
+    threading.Timer(0.3, may_read.set).start()
+    engine.call(lambda: engine.engine.finish(10))
+    engine.stop()
+    engine.stop = lambda: None
+
+    assert arrived.get(timeout=20) == sent
+
+
+def test_a_host_that_never_reads_holds_up_the_end_for_a_moment_only(way, host):
+    never = threading.Event()
+    engine, inside, where = way(host(lambda _: never.wait(20)).port)
+    write_and_leave(inside, where)
+
+    began = time.monotonic()
+    engine.call(lambda: engine.engine.finish(0.2))
+
+    assert 0.2 <= time.monotonic() - began < 5
+    never.set()
+
+
+def test_connections_without_a_last_byte_hold_up_nothing(way, host):
+    engine, inside, where = way(host().port)
+    inside.run(f"import builtins\nbuiltins.kept = socket.create_connection({where!r}, 20)")
+    inside.run("import builtins\nbuiltins.kept.sendall(b'x'); builtins.kept.recv(1); builtins.kept.close()")
+
+    began = time.monotonic()
+    engine.call(lambda: engine.engine.finish(10))
+
+    assert time.monotonic() - began < 5
 
 
 def test_a_flood_of_destinations_is_counted_together(running, namespace):

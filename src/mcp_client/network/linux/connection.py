@@ -100,6 +100,23 @@ class Connection:
             self._tally.fail(reason)
             self._abandon()
 
+    @property
+    def delivers(self) -> bool:
+        """Whether there is something left to deliver, once the server itself is gone."""
+        if self._splice is not None:
+            return not self._splice.delivered
+        try:
+            return bool(self._early or self._inner.recv(1, _socket.MSG_PEEK))
+        except OSError:
+            return False
+
+    def finish(self, reason: str) -> None:
+        """End it now that the server is gone; ``reason`` is for what could not be delivered any more."""
+        if self._splice is not None and self._splice.delivered:
+            self._splice.close()
+        else:
+            self.cut(reason)
+
     def _deny(self, reason: str, grant: str | None) -> None:
         self._watcher.denied(self._destination, reason, grant)
         self._abandon()

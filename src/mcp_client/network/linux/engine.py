@@ -8,6 +8,7 @@ kernel refuses the connection at once; whatever fails later is a reset.
 import _socket
 import errno
 import resource
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -106,9 +107,9 @@ class Engine:
         """Count an attempt to reach an address for which no listener can be made."""
         self._decide(address, port)
 
-    def run_once(self, timeout: float) -> None:
-        """Do what there is to do, after waiting for at most ``timeout`` seconds."""
-        self._loop.turn(timeout)
+    def run_once(self, timeout: float) -> bool:
+        """Do what there is to do, waiting for at most ``timeout`` seconds; whether there was anything."""
+        busy = self._loop.turn(timeout)
         now = self._loop.now
         for dial in self._slow.take_expired(now):
             dial.start_next()
@@ -117,18 +118,32 @@ class Engine:
         for connection in self._joined.take_expired(now):
             connection.cut("unused for too long")
         self._names.expire()
+        return busy
 
     def to_record(self) -> list[dict[str, object]]:
         """What was reached and what was refused, for the audit log."""
         return self._counts.to_record()
 
+    def finish(self, seconds: float) -> None:
+        """Deliver the last bytes of a server that is gone; what takes longer than ``seconds`` is lost."""
+        until = time.monotonic() + seconds
+        # Connections may still wait to be accepted.
+        while self.run_once(0) and time.monotonic() < until:
+            pass
+        while any(connection.delivers for connection in self._connections):
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            due = self.due_at
+            self.run_once(left if due is None else max(0.0, min(left, due - time.monotonic())))
+
     def close(self) -> None:
-        """Reset every connection and close all that was taken over."""
+        """End every connection and close all that was taken over."""
         self._ready.clear()
         for listener in tuple(self._listeners):
             self._drop(listener)
         for connection in tuple(self._connections):
-            connection.cut("the run has ended")
+            connection.finish("the run has ended")
         self._names.close()
         self._services.resolver.close()
         self._loop.close()

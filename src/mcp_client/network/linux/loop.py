@@ -76,8 +76,8 @@ class Loop:
             self._epoll.unregister(descriptor)
             self._paused.start(descriptor, self.now)
 
-    def turn(self, timeout: float) -> None:
-        """Wait for at most ``timeout`` seconds and call back, once for each descriptor."""
+    def turn(self, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds and call back once for each descriptor; whether there is one."""
         ready = self._epoll.poll(timeout, _EVENTS_A_TURN)
         self.now = time.monotonic()
         for descriptor in self._paused.take_expired(self.now):
@@ -86,6 +86,7 @@ class Loop:
             watched = self._watched.get(descriptor)
             if watched is not None:
                 watched[1]()
+        return bool(ready)
 
     def close(self) -> None:
         """Forget everything."""

@@ -54,6 +54,11 @@ class Splice:
         loop.backlog += len(early)
         self._closed = False
 
+    @property
+    def delivered(self) -> bool:
+        """Whether all that the server will ever write is on its way."""
+        return self._out.done
+
     def start(self) -> None:
         """Begin; the end may come at once."""
         self._step(self._out, self._in)
@@ -75,7 +80,7 @@ class Splice:
         if self._closed:
             return
         if self._in.done and self._out.done:
-            self._close("")
+            self.close()
             return
         inner, outer = self._sockets
         self._loop.watch(inner.fileno(), self._events(self._out, self._in), self._on_inner)
@@ -129,11 +134,12 @@ class Splice:
             reset(end)
         self._finish(reason)
 
-    def _close(self, reason: str) -> None:
+    def close(self) -> None:
+        """End both sides; what was sent still arrives."""
         for end in self._sockets:
             self._loop.forget(end.fileno())
             end.close()
-        self._finish(reason)
+        self._finish("")
 
     def _finish(self, reason: str) -> None:
         self._closed = True
