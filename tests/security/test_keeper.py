@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from arena.sandbox import filter_folder
+from arena.sandbox import filter_folder, run_inside
 
 from mcp_client.policy.model import DEFAULT_LIMITS, Policy
 from mcp_client.runtimes.command import Command
@@ -17,6 +17,16 @@ from mcp_client.sandbox.linux.backend import LinuxBackend
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 
 _SECONDS = 20
+# Landlock refuses the signal where it can (Linux 6.12).
+SEND = """
+import os, signal, time
+try:
+    os.kill(1, signal.SIGVTALRM)
+except PermissionError:
+    pass
+time.sleep(0.1)
+print("still here")
+"""
 
 
 @contextmanager
@@ -40,6 +50,22 @@ def test_init_is_not_in_the_session_of_its_supervisor() -> None:
     with _ready() as process:
         assert os.getsid(process.pid) != os.getsid(0)
         assert os.getpgid(process.pid) != os.getpgid(0)
+
+
+def test_a_handler_of_the_supervisor_is_none_of_init() -> None:
+    """The server may send init every signal, and a handler that raises would end it."""
+
+    def handler(number: int, _frame: object) -> None:
+        raise RuntimeError(f"signal {number}")
+
+    before = signal.signal(signal.SIGVTALRM, handler)
+    try:
+        with pytest.raises(RuntimeError):
+            os.kill(os.getpid(), signal.SIGVTALRM)
+        inside = run_inside(SEND)
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
+    assert (inside.output, inside.exit.status) == (b"still here\n", 0)
 
 
 def test_an_init_that_stands_still_dies_with_its_supervisor() -> None:

@@ -95,7 +95,7 @@ ATTACKS_ON_X86 = table(
     x32-execve          ENOSYS      got|ENOSYS|EFAULT
     x32-high-bit        ENOSYS      got|ENOSYS
     int-0x80            signal=31   got=1
-    compatibility-mode  signal=31   got=1|signal=9
+    compatibility-mode  signal=31|signal=9   got=1|signal=9
     """,
     alone=True,
 )

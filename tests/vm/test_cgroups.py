@@ -190,12 +190,21 @@ def test_a_process_that_is_gone_gets_no_group_and_no_scope() -> None:
 def assert_no_scope(unit: str, stopper: int) -> None:
     """Once nobody is left who waits for it to come."""
     deadline = time.monotonic() + SECONDS
-    while os.path.exists(f"/proc/{stopper}") and time.monotonic() < deadline:
+    while is_alive(stopper) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not os.path.exists(f"/proc/{stopper}")
+    assert not is_alive(stopper)
     while (left := remains(unit)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == []
+
+
+def is_alive(pid: int) -> bool:
+    """An orphan that ended may still wait for whoever adopted it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def remains(unit: str) -> list[str]:

@@ -324,5 +324,5 @@ def _limits() -> Iterator[Row]:
         )
     memory = silenced(metering.Meter, "_weigh")
     yield "meter-memory", "memory of all together", memory, "test_limits.py", "memory"
-    cpu = silenced(metering.Meter, "_pause", 0.0)
+    cpu = silenced(metering.Meter, "_keep_share")
     yield "meter-cpu", "share of the processor", cpu, "test_limits.py", "processor"

@@ -112,6 +112,10 @@ class Reaper:
         wake, write = os.pipe()
         for end in (wake, write):
             os.set_blocking(end, False)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            # The supervisor's handlers mean nothing here, and the server may send us all of them.
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _noted)
         for number in FORWARDED_SIGNALS:
