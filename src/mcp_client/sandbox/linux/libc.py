@@ -4,6 +4,7 @@ Numbers above 424 are the same on every architecture (asm-generic/unistd.h).
 """
 
 import ctypes
+import errno
 import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -39,6 +40,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_MODE_FILTER = 2
 SECCOMP_SET_MODE_FILTER = 1
 SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3
+SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 1 << 5
 LAST_DESCRIPTOR = 0xFFFFFFFF
 
 _SYS_OPEN_TREE = 428
@@ -260,5 +262,14 @@ def load_seccomp_filter(program: bytes) -> None:
 def load_seccomp_listener(program: bytes) -> int:
     """The same with a listener: a descriptor that is asked what it leaves open (seccomp_unotify(2))."""
     request = _FilterProgram(len(program) // 8, program)
+    # A handler that interrupts connect(2) before it began would make callers wait for what nobody does.
+    flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+    arguments = _SYS_SECCOMP, SECCOMP_SET_MODE_FILTER
+    try:
+        return _syscall("seccomp listener", *arguments, flags, ctypes.byref(request))
+    except OSError as error:
+        # Before Linux 5.19, where a signal may still come in between.
+        if error.errno != errno.EINVAL:
+            raise
     flags = SECCOMP_FILTER_FLAG_NEW_LISTENER
-    return _syscall("seccomp listener", _SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(request))
+    return _syscall("seccomp listener", *arguments, flags, ctypes.byref(request))
