@@ -86,7 +86,8 @@ class Egress:
                 send(self._channel, Message(DECIDED, self._answers[0]))
             except BlockingIOError:
                 return True
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionResetError):
+                # The latter where it went without having read all (unix(7)).
                 return False
             self._answers.popleft()
         return True

@@ -239,6 +239,17 @@ def test_a_name_that_takes_for_ever_is_given_up(way, monkeypatch):
     done.set()
 
 
+def test_where_no_thread_can_be_started_a_look_up_fails(way, host, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("mcp_client.network.linux.resolve._thread.start_new_thread", refuse)
+    engine, inside, where = way(host().port)
+
+    assert inside.attempt(f"socket.create_connection({where!r}, 20).recv(1)") == "ConnectionResetError"
+    assert "thread" in engine.record()[f"{NAME}:{where[1]}"]["reason"]
+
+
 def test_many_that_wait_for_a_name_all_fail_and_none_recurses(way, monkeypatch):
     monkeypatch.setattr(engine_module, "_MOST_DIALLING", 1)
     released = threading.Event()

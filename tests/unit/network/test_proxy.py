@@ -20,6 +20,8 @@ with socket.create_connection({where!r}, 5) as end:
         ({"ALL_PROXY": "http://[::1]:8080"}, ("::1", 8080, "")),
         ({"ALL_PROXY": "http://proxy.corp"}, ("proxy.corp", 80, "")),
         ({"https_proxy": "http://a%40b:c%3Ad@proxy:1"}, ("proxy", 1, "Basic YUBiOmM6ZA==")),
+        # How Python has a byte of the environment that is no UTF-8.
+        ({"https_proxy": "http://\udce9:x@proxy:1"}, ("proxy", 1, "Basic 6Tp4")),
     ],
 )
 def test_the_proxy_of_an_environment(environment, place):
@@ -34,6 +36,14 @@ def test_the_proxy_of_an_environment(environment, place):
 )
 def test_a_proxy_that_cannot_be_used_says_why(url):
     assert from_environment({"HTTPS_PROXY": url}).unusable
+
+
+@pytest.mark.parametrize("url", ["\x1b[31m://proxy:1", "x" * 1000 + "://proxy:1"])
+def test_what_is_said_about_a_proxy_can_be_shown(url):
+    said = from_environment({"HTTPS_PROXY": url}).unusable
+
+    assert said.isprintable()
+    assert len(said) < 80
 
 
 def test_without_a_variable_there_is_none():
@@ -121,6 +131,8 @@ def test_what_the_other_end_says_first_is_not_lost(running, namespace, host):
     [
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "the proxy answers 403"),
         (b"SSH-2.0-OpenSSH\r\n\r\n", "the proxy answers nothing that is HTTP"),
+        (b"HTTP/1.1 \x1b[31m No\r\n\r\n", "the proxy answers nothing that is HTTP"),
+        (b"HTTP/1.1 " + b"5" * 9000 + b" No\r\n\r\n", "the proxy answers 555"),
     ],
 )
 def test_a_refusal_of_the_proxy_is_a_reset(running, namespace, host, reply, reason):
@@ -148,3 +160,14 @@ def test_nothing_goes_around_a_proxy_that_cannot_be_used(running, namespace, hos
         "BrokenPipeError",
     }
     assert "socks5" in engine.record()[f"api.example.com:{server.port}"]["reason"]
+    assert "socks5" in engine.denials[0]
+
+
+def test_a_proxy_that_nobody_knows_is_named_as_the_cause(running, namespace):
+    engine = running(["api.example.com"], environment={"https_proxy": "http://proxy.corp:1"})
+    inside = namespace(engine)
+    address = inside.look_up("api.example.com")
+
+    assert inside.open(address, 443)
+    assert inside.attempt(ECHO.format(where=(address, 443))) in {"ConnectionResetError", "BrokenPipeError"}
+    assert engine.record()["api.example.com:443"]["reason"] == "the proxy: name not known"

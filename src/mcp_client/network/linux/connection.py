@@ -187,6 +187,9 @@ class Connection:
         proxy = self._services.proxy
         if self._ended or proxy is None:
             return
+        if not answer.addresses:
+            self.cut(f"the proxy: {answer.failure or 'it has no address'}")
+            return
         loop, slow = self._services.loop, self._services.slow
         self._dial = Dial(loop, slow, answer.addresses, proxy.port, self._on_proxy)
         self._dial.start_next()

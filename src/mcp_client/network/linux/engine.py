@@ -56,7 +56,10 @@ class Engine:
         self._names = NameService(self._loop, self._look_up)
         self._slow = Deadlines[Dial](STAGGER_SECONDS)
         resolver = Resolver(self._loop, ask)
-        self._services = Services(self._loop, rules, resolver, from_environment(environment), self._slow)
+        proxy = from_environment(environment)
+        if proxy is not None and proxy.unusable:
+            on_denied(f"network: nothing can be reached: {proxy.unusable} (HTTPS_PROXY or ALL_PROXY)")
+        self._services = Services(self._loop, rules, resolver, proxy, self._slow)
         self._watcher = Watcher(self._queue, self._note_activity, self._deny, self._end)
         # Ordered by when they were last used.
         self._listeners: dict[_socket.socket, Destination] = {}

@@ -13,6 +13,7 @@ from mcp_client.network.linux.loop import READ, Loop
 _LONGEST_REPLY = 16 << 10
 _MAX_PORT = 65_535
 _DEFAULT_PORT = 80
+_LONGEST_SHOWN = 16
 
 
 class Proxy(NamedTuple):
@@ -46,7 +47,9 @@ def from_environment(environment: Mapping[str, str]) -> Proxy | None:
     host, port = _split(place)
     wrong = ""
     if scheme.lower() != "http":
-        wrong = f"a proxy of the kind {scheme}:// is not supported"
+        # Said to people: nothing but what can be a scheme (RFC 3986, 3.1).
+        kind = f" of the kind {scheme[:_LONGEST_SHOWN]}://" if scheme.isascii() and scheme.isalnum() else ""
+        wrong = f"a proxy{kind} is not supported"
     elif not host or not 0 < port <= _MAX_PORT:
         wrong = "the proxy's URL has no host and port"
     return Proxy(host, port, _authorization(user), exceptions, wrong)
@@ -67,7 +70,9 @@ def _authorization(user: str) -> str:
     import binascii
     from urllib.parse import unquote
 
-    return "Basic " + binascii.b2a_base64(unquote(user).encode(), newline=False).decode()
+    return (
+        "Basic " + binascii.b2a_base64(unquote(user).encode(errors="surrogateescape"), newline=False).decode()
+    )
 
 
 def _matches(entry: str, destination: str | Address, port: int) -> bool:
@@ -138,8 +143,8 @@ class Tunnel:
             return
         if found >= 0:
             words = self._reply.partition(b"\r\n")[0].split()
-            http = len(words) > 1 and words[0].startswith(b"HTTP/1.")
-            status = words[1].decode("ascii", "replace") if http else "nothing that is HTTP"
+            http = len(words) > 1 and words[0].startswith(b"HTTP/1.") and words[1].isdigit()
+            status = words[1][:3].decode("ascii") if http else "nothing that is HTTP"
             self._finish("" if status.startswith("2") else f"the proxy answers {status}")
         elif not seen or len(self._reply) > _LONGEST_REPLY:
             self._finish("the proxy answers nothing that is HTTP")

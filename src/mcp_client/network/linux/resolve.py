@@ -71,9 +71,12 @@ class Resolver:
         else:
             self._waiting[name] = [callback]
             if self._threads < min(len(self._waiting), _MOST_THREADS):
-                self._threads += 1
-                _thread.start_new_thread(self._work, ())
-            self._jobs.put(name)
+                self._start_thread()
+            if self._threads:
+                self._jobs.put(name)
+            else:
+                del self._waiting[name]
+                callback(Answer([], "no thread can be started to look it up"))
 
     def forget(self, name: str) -> None:
         """Its addresses did not help; ask again next time."""
@@ -85,6 +88,14 @@ class Resolver:
             self._jobs.put(None)
         # The descriptor stays: a thread may still write to it.
         self._loop.forget(self._wake)
+
+    def _start_thread(self) -> None:
+        try:
+            _thread.start_new_thread(self._work, ())
+        except RuntimeError:
+            # This user's or this group's number of tasks; those that run already go on.
+            return
+        self._threads += 1
 
     def _work(self) -> None:
         while (name := self._jobs.get()) is not None:
