@@ -282,6 +282,21 @@ def test_many_that_wait_for_a_name_all_fail_and_none_recurses(way, monkeypatch):
     assert engine.record()[f"{NAME}:443"]["failed"] == 200
 
 
+@pytest.mark.parametrize(
+    ("limit", "connections", "listeners"), [(64, 10, 8), (256, 40, 32), (1024, 280, 224), (65536, 1024, 512)]
+)
+def test_a_host_with_few_descriptors_has_room_for_some_of_everything(
+    limit, connections, listeners, monkeypatch
+):
+    monkeypatch.setattr(engine_module.resource, "getrlimit", lambda _: (min(limit, 1024), limit))
+    monkeypatch.setattr(engine_module.resource, "setrlimit", lambda *_: None)
+
+    room = engine_module._make_room()
+
+    assert (room.connections, room.listeners) == (connections, listeners)
+    assert 2 * room.connections + room.listeners + room.dialling <= limit - min(128, limit // 2)
+
+
 def test_more_listeners_than_wanted_close_the_one_unused_for_longest(way, host, monkeypatch):
     monkeypatch.setattr(engine_module, "_MOST_LISTENERS", 2)
     _, inside, (address, port) = way(host().port)

@@ -11,6 +11,7 @@ import resource
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from mcp_client.network.addresses import Address, from_packed
 from mcp_client.network.counts import Counts
@@ -69,7 +70,7 @@ class Engine:
         self._dialling: set[Connection] = set()
         self._ready: deque[Connection] = deque()
         self._starting = False
-        self._most = _make_room()
+        self._room = _make_room()
 
     def fileno(self) -> int:
         """Readable when there is something to do."""
@@ -99,7 +100,7 @@ class Engine:
         if destination is None:
             listener.close()
             return False
-        if len(self._listeners) >= _MOST_LISTENERS:
+        if len(self._listeners) >= self._room.listeners:
             self._drop(next(iter(self._listeners)))
         listener.setblocking(False)
         self._listeners[listener] = destination
@@ -200,7 +201,7 @@ class Engine:
 
     def _admit(self, inner: _socket.socket, destination: Destination) -> None:
         tally = self._counts.of(str(destination))
-        if len(self._connections) >= self._most:
+        if len(self._connections) >= self._room.connections:
             resting = self._joined.oldest(self._loop.now, waiting=_RESTING_SECONDS)
             if resting is None:
                 tally.fail("too many connections at a time")
@@ -223,7 +224,7 @@ class Engine:
             return
         self._starting = True
         try:
-            while self._ready and len(self._dialling) < _MOST_DIALLING:
+            while self._ready and len(self._dialling) < self._room.dialling:
                 connection = self._ready.popleft()
                 if connection in self._connections:
                     self._dialling.add(connection)
@@ -246,12 +247,23 @@ class Engine:
         self._dial_next()
 
 
-def _make_room() -> int:
-    """How many connections there are descriptors for: two each, and one more for each further attempt."""
-    others = _MOST_LISTENERS + _MOST_DIALLING + _OWN_DESCRIPTORS
+class _Room(NamedTuple):
+    """How many of each there are descriptors for."""
+
+    connections: int
+    listeners: int
+    dialling: int
+
+
+def _make_room() -> _Room:
+    """Two descriptors for each connection, and one more for each further attempt."""
+    wanted = _OWN_DESCRIPTORS + _MOST_LISTENERS + _MOST_DIALLING + 2 * MOST_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = others + 2 * MOST_CONNECTIONS
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(1, min(MOST_CONNECTIONS, (soft - others) // 2))
+    free = soft - min(_OWN_DESCRIPTORS, soft // 2)
+    # Where the host is tight, all have their share of what there is.
+    listeners = max(1, min(_MOST_LISTENERS, free // 4))
+    dialling = max(1, min(_MOST_DIALLING, free // 8))
+    return _Room(max(1, min(MOST_CONNECTIONS, (free - listeners - dialling) // 2)), listeners, dialling)
