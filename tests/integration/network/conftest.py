@@ -1,0 +1,54 @@
+"""One internet for all tests of this folder, and commands that were pulled before they came there."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kit import processes
+from kit.bundle import Package
+from kit.command import Mcp, Result
+from kit.internet import Internet
+from kit.registry import Registry
+from network import clients
+
+
+class Host(Mcp):
+    """``mcp`` on the near machine: there is no registry, so everything has to be pulled before."""
+
+    internet: Internet
+    registry: Registry
+
+    def pull(self, package: Package) -> None:
+        """Pull on the machine of the tests."""
+        self.registry.publish(package)
+        pulled = super().run("pull", package.reference)
+        assert pulled.status == 0, pulled.stderr
+
+    def go(self, *args: str, **options: Any) -> Result:
+        """``mcp run ARGS`` on the near machine."""
+        return self.run("run", *args, prefix=self.internet.prefix, **options)
+
+    def network_record(self) -> dict[str, dict[str, Any]]:
+        """What the end record of the last run says about each destination."""
+        with open(os.path.join(self.home, "audit.log"), encoding="utf-8") as log:
+            last = json.loads(log.readlines()[-1])
+        return {entry.pop("destination"): entry for entry in last["network"]}
+
+
+@pytest.fixture(scope="session")
+def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Internet]:
+    """The two machines, with all their servers."""
+    with Internet(str(tmp_path_factory.mktemp("internet")), clients.redis_server()) as running:
+        yield running
+
+
+@pytest.fixture
+def host(tmp_path: os.PathLike[str], registry: Registry, internet: Internet) -> Iterator[Host]:
+    """``mcp`` with an empty home; nobody was asked for anything yet."""
+    command = Host(str(tmp_path), registry.url)
+    command.internet, command.registry = internet, registry
+    internet.forget()
+    yield command
+    processes.assert_gone(command.marker)
