@@ -307,6 +307,30 @@ def test_more_listeners_than_wanted_close_the_one_unused_for_longest(way, host, 
     assert inside.open(address, port)
 
 
+def test_who_has_connected_outlives_the_listener(way, host, monkeypatch):
+    monkeypatch.setattr(engine_module, "_MOST_LISTENERS", 1)
+    engine, inside, (address, port) = way(host().port)
+    waiting, may_go_on = threading.Event(), threading.Event()
+
+    def hold():
+        waiting.set()
+        may_go_on.wait(20)
+
+    thread = threading.Thread(target=engine.call, args=(hold,))
+    thread.start()
+    waiting.wait(20)
+    inside.run(f"import builtins\nbuiltins.kept = socket.create_connection({(address, port)!r}, 20)")
+    other = socket.create_server(("127.0.0.1", 0))
+    replace = threading.Thread(target=engine.call, args=(lambda: engine.engine.add_listener(other),))
+    replace.start()
+    may_go_on.set()
+    thread.join()
+    replace.join()
+
+    said = inside.run("import builtins\nbuiltins.kept.sendall(b'x')\ngot = builtins.kept.recv(1).decode()")
+    assert said == "x"
+
+
 def test_the_end_of_the_engine_resets_what_is_open(way, host):
     engine, inside, where = way(host().port)
     inside.run(f"import builtins\nbuiltins.kept = socket.create_connection({where!r}, 20)")

@@ -101,7 +101,7 @@ class Engine:
             listener.close()
             return False
         if len(self._listeners) >= self._room.listeners:
-            self._drop(next(iter(self._listeners)))
+            self._retire(next(iter(self._listeners)))
         listener.setblocking(False)
         self._listeners[listener] = destination
         self._loop.watch(listener.fileno(), READ, lambda: self._accept(listener))
@@ -177,6 +177,12 @@ class Engine:
 
     def _deny(self, destination: Destination, reason: str, grant: str | None) -> None:
         self._counts.deny(str(destination), reason, grant)
+
+    def _retire(self, listener: _socket.socket) -> None:
+        """Make room for another one; who has connected already is not turned away."""
+        self._accept(listener)
+        if listener in self._listeners:
+            self._drop(listener)
 
     def _drop(self, listener: _socket.socket) -> None:
         del self._listeners[listener]
