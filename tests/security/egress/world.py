@@ -64,6 +64,11 @@ def attempt(case: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if "MCP_MUTATION" in os.environ:
+        # A control that is switched off is to be missing here as well.
+        from mutation.plugin import switch_off
+
+        switch_off(os.environ["MCP_MUTATION"])
     wanted = json.load(sys.stdin)
     leave(wanted["addresses"])
     print(json.dumps([attempt(case) for case in wanted["cases"]]))

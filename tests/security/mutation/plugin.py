@@ -8,17 +8,23 @@ from an unharmed run, or left for one.
 import os
 from typing import Any
 
+from arena.sandbox import filter_folder
+
 from mcp_client.sandbox.linux.backend import LinuxBackend
 from mutation.table import MUTATIONS
 
 
 def pytest_configure() -> None:
     """Runs in every worker too."""
-    name = os.environ["MCP_MUTATION"]
-    original = LinuxBackend.__init__
+    switch_off(os.environ["MCP_MUTATION"])
 
-    def begin(self: Any, _filter_folder: str) -> None:
-        original(self, os.environ["MCP_MUTATION_FILTERS"])
+
+def switch_off(name: str) -> None:
+    """In this process, which is the tests' or one of theirs that builds sandboxes itself."""
+    original, shared = LinuxBackend.__init__, filter_folder()
+
+    def begin(self: Any, folder: str) -> None:
+        original(self, os.environ["MCP_MUTATION_FILTERS"] if folder == shared else folder)
 
     LinuxBackend.__init__ = begin  # type: ignore[method-assign]
     (mutation,) = [mutation for mutation in MUTATIONS if mutation.name == name]

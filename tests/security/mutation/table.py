@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mutation import calls, walls
+from mutation import calls, hosts, walls
 
 
 class Mutation(NamedTuple):
@@ -23,5 +23,5 @@ class Mutation(NamedTuple):
 
 MUTATIONS = tuple(
     Mutation(name, disables, apply, tuple(tests.split()), words, name in walls.AS_ROOT)
-    for name, disables, apply, tests, words in (*walls.rows(), *calls.rows())
+    for name, disables, apply, tests, words in (*walls.rows(), *calls.rows(), *hosts.rows())
 )
