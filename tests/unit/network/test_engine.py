@@ -222,6 +222,26 @@ def test_one_connection_too_many_is_reset_and_the_others_live(way, host, monkeyp
     """) == [None, ["y", "y", "y"]]
 
 
+def test_a_new_connection_waits_a_moment_for_another_to_end(way, host, monkeypatch):
+    monkeypatch.setattr(engine_module, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(engine_module, "_FULL_SECONDS", 20.0)
+    _, inside, where = way(host().port)
+
+    assert (
+        inside.run(f"""
+        import time
+        first, second = (socket.create_connection({where!r}, 20) for _ in range(2))
+        second.sendall(b"y")
+        time.sleep(0.3)
+        first.sendall(b"x")
+        got = first.recv(1).decode()
+        first.close()
+        got += second.recv(1).decode()
+    """)
+        == "xy"
+    )
+
+
 def test_a_name_that_takes_for_ever_is_given_up(way, monkeypatch):
     monkeypatch.setattr(engine_module, "_CONNECT_SECONDS", 0.2)
     done = threading.Event()

@@ -34,6 +34,8 @@ _CONNECT_SECONDS = 15.0
 _IDLE_SECONDS = 3600.0
 # A connection that rests so long makes room for a new one when there are too many.
 _RESTING_SECONDS = 30.0
+# So long a new one waits for another to end, since a server may open faster than we close.
+_FULL_SECONDS = 1.0
 _OWN_DESCRIPTORS = 128
 _ANY_PORT = 443
 _UNKNOWN = "nobody has looked up a name for this address"
@@ -70,6 +72,7 @@ class Engine:
         self._dialling: set[Connection] = set()
         self._ready: deque[Connection] = deque()
         self._starting = False
+        self._full_since: float | None = None
         self._room = _make_room()
 
     def fileno(self) -> int:
@@ -180,7 +183,7 @@ class Engine:
 
     def _retire(self, listener: _socket.socket) -> None:
         """Make room for another one; who has connected already is not turned away."""
-        self._accept(listener)
+        self._take(listener)
         if listener in self._listeners:
             self._drop(listener)
 
@@ -190,9 +193,29 @@ class Engine:
         listener.close()
 
     def _accept(self, listener: _socket.socket) -> None:
+        if self._is_full() and not self._was_full_for_long():
+            self._loop.pause(listener.fileno())
+        else:
+            self._take(listener)
+
+    def _is_full(self) -> bool:
+        return len(self._connections) >= self._room.connections
+
+    def _was_full_for_long(self) -> bool:
+        """Or there is one that rests and can go at once."""
+        now = self._loop.now
+        if self._full_since is None:
+            self._full_since = now
+        resting = self._joined.oldest(now, waiting=_RESTING_SECONDS)
+        return resting is not None or now - self._full_since >= _FULL_SECONDS
+
+    def _take(self, listener: _socket.socket) -> None:
         destination = self._listeners.pop(listener)
         self._listeners[listener] = destination
         for _ in range(_ACCEPTS_A_TURN):
+            if self._is_full() and not self._was_full_for_long():
+                # At the next turn it is paused.
+                return
             try:
                 inner = accept(listener)
             except BlockingIOError:
@@ -207,7 +230,7 @@ class Engine:
 
     def _admit(self, inner: _socket.socket, destination: Destination) -> None:
         tally = self._counts.of(str(destination))
-        if len(self._connections) >= self._room.connections:
+        if self._is_full():
             resting = self._joined.oldest(self._loop.now, waiting=_RESTING_SECONDS)
             if resting is None:
                 tally.fail("too many connections at a time")
@@ -247,6 +270,7 @@ class Engine:
 
     def _end(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._full_since = None
         self._dialling.discard(connection)
         self._connecting.stop(connection)
         self._joined.stop(connection)
