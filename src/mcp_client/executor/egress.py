@@ -10,6 +10,8 @@ from mcp_client.network.linux.engine import Engine
 from mcp_client.sandbox.linux.egress import DECIDED, LISTENER, NAMES, REFUSED, Message, receive, send
 
 _MESSAGES_A_TURN = 64
+# More than the socket holds, once init is gone.
+_LAST_TURNS = 16
 # A server may write, close and exit at once; what it wrote gets so much time to be on its way.
 _LAST_BYTES_SECONDS = 2.0
 
@@ -48,6 +50,9 @@ class Egress:
 
     def close(self) -> list[dict[str, object]]:
         """End all connections of a server that is gone; what there was, for the audit record."""
+        # What it tried last may still be in the socket, and belongs in the record.
+        for _ in range(_LAST_TURNS):
+            self._open = self._open and self._take_over()
         self._engine.finish(_LAST_BYTES_SECONDS)
         self._engine.close()
         self._channel.close()

@@ -1,5 +1,6 @@
 """A certificate authority of the tests, and a certificate for the hosts of their internet."""
 
+import base64
 import os
 
 from kit.build import built, run
@@ -36,6 +37,11 @@ def certificate() -> str:
     """The authority's certificate as text."""
     with open(files()["ca.pem"]) as opened:
         return opened.read()
+
+
+def encoded() -> str:
+    """The same in one line, as files with settings hold it."""
+    return base64.b64encode(certificate().encode()).decode()
 
 
 def _make(folder: str) -> None:

