@@ -33,7 +33,9 @@ say(found)
 def test_the_restricted_level_reaches_nothing_and_says_so(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filters = os.path.join(tempfile.gettempdir(), f"filters-of-egress-{os.geteuid()}")
+    cache = os.path.join(tempfile.gettempdir(), f"restricted-of-tests-{os.geteuid()}")
+    os.makedirs(cache, mode=0o755, exist_ok=True)
+    filters = os.path.join(cache, "filters")
     obstacle = MCPError("sandbox-unavailable", "no namespaces", hint="allow namespaces")
     rules = [service.rule(CONTROL), service.rule("127.0.0.1")]
     before = len(service.arrivals)

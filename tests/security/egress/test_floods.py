@@ -169,7 +169,7 @@ threads = [threading.Thread(target=work, args=(first * 10000,)) for first in ran
 for thread in threads:
     thread.start()
 slowest, said = 0, []
-until = time.monotonic() + 1
+until = time.monotonic() + 0.6
 while time.monotonic() < until:
     started = time.monotonic()
     said.append(reach("control.test"))

@@ -39,9 +39,6 @@ CHANGES = {
         + attribute(3, b"evil0\0\0\0")
         + attribute(18, attribute(1, b"dummy\0\0\0")),
     ),
-    "move loopback to another namespace": netlink(
-        16, struct.pack("=BxHiII", 0, 0, 1, 0, 0) + attribute(19, struct.pack("=I", 1))
-    ),
     "add an address": netlink(20, ADDRESS),
     "remove an address": netlink(21, ADDRESS),
     "add a route": netlink(24, ROUTE),
