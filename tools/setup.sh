@@ -2,7 +2,8 @@
 # Gets a fresh machine ready; called by make. Asks nothing, works without a terminal and without a HOME.
 #   setup.sh venv      .venv with the project and what develops it (finds a Python, adds python3-venv as root)
 #   setup.sh demo      .build/demo-venv with the official MCP Python SDK (its console script is called mcp too)
-#   setup.sh tests     a C compiler (added as root, or asked for) and Node 20 with npm (.build/node if there is none)
+#   setup.sh tests     compilers and network clients (added as root, or asked for) and Node 20 with npm (.build/node
+#                      if there is none)
 #   setup.sh install   installs the command for this user below PREFIX (default ~/.local)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -98,11 +99,16 @@ setup_demo() {
 }
 
 setup_tests() {
-    local missing=()
+    local missing=() pair
     command -v gcc >/dev/null || missing+=(gcc)
-    on_linux && ! [[ -e /usr/include/stdio.h ]] && missing+=(libc6-dev)
+    if on_linux; then
+        [[ -e /usr/include/stdio.h ]] || missing+=(libc6-dev)
+        for pair in musl-gcc:musl-tools dig:bind9-dnsutils curl:curl git:git openssl:openssl ip:iproute2; do
+            command -v "${pair%:*}" >/dev/null || missing+=("${pair#*:}")
+        done
+    fi
     # No test is skipped for a missing program: a skip could hide a control that does not hold.
-    ((${#missing[@]} == 0)) || have_packages "the tests compile attacks to run them" "${missing[@]}"
+    ((${#missing[@]} == 0)) || have_packages "the tests compile attacks and run network clients" "${missing[@]}"
     # Real servers and the official TypeScript SDK need Node 20; distributions' own is often older.
     if ! { command -v npm && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'; } >/dev/null 2>&1; then
         say "Installing Node into .build/node ..."

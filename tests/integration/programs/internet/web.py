@@ -23,10 +23,20 @@ KINDS = {
         "resources": [{"name": "namespaces", "namespaced": False, "kind": "Namespace", "verbs": ["list"]}],
     },
     "/api/v1/namespaces": {
-        "kind": "NamespaceList",
-        "apiVersion": "v1",
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
         "metadata": {},
-        "items": [{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "far-away"}}],
+        "columnDefinitions": [{"name": "Name", "type": "string", "format": "name"}],
+        "rows": [
+            {
+                "cells": ["far-away"],
+                "object": {
+                    "kind": "PartialObjectMetadata",
+                    "apiVersion": "meta.k8s.io/v1",
+                    "metadata": {"name": "far-away"},
+                },
+            }
+        ],
     },
 }
 
