@@ -409,7 +409,11 @@ def test_a_host_that_never_reads_holds_up_the_end_for_a_moment_only(way, host):
     engine.call(lambda: engine.engine.finish(0.2))
 
     assert 0.2 <= time.monotonic() - began < 5
+    engine.stop()
+    engine.stop = lambda: None
     never.set()
+    (found,) = engine.engine.to_record()
+    assert (found["allowed"], found["failed"], found["reason"]) == (1, 1, "the run has ended")
 
 
 def test_connections_without_a_last_byte_hold_up_nothing(way, host):

@@ -114,8 +114,10 @@ class Connection:
         """End it now that the server is gone; ``reason`` is for what could not be delivered any more."""
         if self._splice is not None and self._splice.delivered:
             self._splice.close()
-        else:
-            self.cut(reason)
+            return
+        if self._splice is not None:
+            self._tally.fail(reason)
+        self.cut(reason)
 
     def _deny(self, reason: str, grant: str | None) -> None:
         self._watcher.denied(self._destination, reason, grant)
