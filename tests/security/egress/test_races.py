@@ -112,15 +112,18 @@ for step in range(500):
     number, peer = lingering(8)
     caller = threading.Thread(target=libc.connect, args=(number, address, 16))
     closer = threading.Thread(target=os.close, args=(number,), daemon=True)
-    started = time.monotonic()
     caller.start()
     until = time.perf_counter() + step % 50 * 8e-6
     while time.perf_counter() < until:
         pass
     closer.start()
-    caller.join(3)
+    # Either of them may wait; what counts is that init answers others.
+    started = time.monotonic()
+    with socket.socket() as probe:
+        libc.connect(probe.fileno(), address, 16)
     slowest = max(slowest, time.monotonic() - started)
     peer.close()
+    caller.join(3)
     if slowest > 2:
         break
 say({"waited": waited, "slowest": slowest, "control": control()})
