@@ -61,7 +61,8 @@ class Engine:
         resolver = Resolver(self._loop, ask)
         proxy = from_environment(environment)
         if proxy is not None and proxy.unusable:
-            on_denied(f"network: nothing can be reached: {proxy.unusable} (HTTPS_PROXY or ALL_PROXY)")
+            why = f"{proxy.unusable} (HTTPS_PROXY or ALL_PROXY)"
+            on_denied(f"network: {why}; only what NO_PROXY names can be reached")
         self._services = Services(self._loop, rules, resolver, proxy, self._slow)
         self._watcher = Watcher(self._queue, self._note_activity, self._deny, self._end)
         # Ordered by when they were last used.
