@@ -24,7 +24,7 @@ HOST = os.path.join(os.path.dirname(HERE), "hosts", "host.py")
 
 TRY_ALL = """
 found = {}
-for host, port in (("control.test", PORT), ("127.0.0.1", PORT), ("198.18.0.1", PORT), ("198.18.1.0", PORT)):
+for host, port in (("control.test", PORT), ("127.0.0.1", PORT), ("55.198.0.1", PORT), ("55.198.1.0", PORT)):
     found[host] = reach(host, port)
 say(found)
 """

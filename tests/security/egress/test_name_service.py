@@ -95,7 +95,7 @@ def header(reply):
 def datagrams(query):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
         end.settimeout(5)
-        end.connect(("198.18.0.1", 53))
+        end.connect(("55.198.0.1", 53))
         for message in (query, marker):
             end.send(message)
         replies = []
@@ -103,7 +103,7 @@ def datagrams(query):
             replies.append(header(end.recv(65535)))
         return replies[:-1]
 def stream(query):
-    with socket.create_connection(("198.18.0.1", 53), 5) as end:
+    with socket.create_connection(("55.198.0.1", 53), 5) as end:
         try:
             end.sendall(b"".join(len(message).to_bytes(2, "big") + message for message in (query, marker)))
             replies = []

@@ -128,8 +128,8 @@ first, second = (socket.gethostbyname(name) for name in ("a.test", "b.test"))
 six = socket.getaddrinfo("a.test", PORT, socket.AF_INET6)[0][4][0]
 near = [str(socket.inet_ntoa(struct.pack("!I", number + step)))
         for number in struct.unpack("!I", socket.inet_aton(second)) for step in (1, 2, 255, 256, 65536)]
-fake = [*near, *"198.18.0.0 198.18.0.1 198.18.0.2 198.19.255.255 100:: 100::1 100::ffff:ffff".split(),
-        "::ffff:198.18.0.2", "::ffff:198.19.0.1"]
+fake = [*near, *"55.198.0.0 55.198.0.1 55.198.0.2 55.198.255.255 2e00:: 2e00::1 2e00::ffff:ffff".split(),
+        "::ffff:55.198.0.2", "::ffff:55.198.255.1"]
 say({
     "same": [socket.gethostbyname(name) == first for name in ("a.test", "A.TEST.", "a.test")],
     "apart": first != second,

@@ -28,7 +28,7 @@ ROUTE = (
     + attribute(1, V4)
     + attribute(4, struct.pack("=I", 1))
 )
-OURS = struct.pack("=8BI", 2, 15, 0, 0, 255, 4, 254, 2, 0) + attribute(1, socket.inet_aton("198.18.0.0"))
+OURS = struct.pack("=8BI", 2, 15, 0, 0, 255, 4, 254, 2, 0) + attribute(1, socket.inet_aton("55.198.0.0"))
 CHANGES = {
     "bring loopback down": netlink(16, struct.pack("=BxHiII", 0, 0, 1, 0, 1)),
     "bring loopback up": netlink(16, struct.pack("=BxHiII", 0, 0, 1, 1, 1)),
@@ -122,7 +122,7 @@ def test_nor_left(name: str, service: Service) -> None:
 FOOLS = {
     "the address of a name": 'own = bind(socket.gethostbyname("fooled.test"))',
     "the same on all addresses": 'own = bind("0.0.0.0")',
-    "an address that is none": 'own = bind("198.18.200.1")',
+    "an address that is none": 'own = bind("55.198.200.1")',
 }
 FOOL = """
 def bind(host):
@@ -138,7 +138,7 @@ def bind(host):
     threading.Thread(target=serve, daemon=True).start()
     return end
 {what}
-hosts = (socket.gethostbyname("fooled.test"), "198.18.200.1")
+hosts = (socket.gethostbyname("fooled.test"), "55.198.200.1")
 say([*(reach(host, target["victim"]) for host in hosts), control()])
 os._exit(0)
 """

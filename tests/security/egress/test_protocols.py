@@ -133,7 +133,7 @@ def proxy() -> Iterator[tuple[int, list[bytes]]]:
 
 ASK_PROXY = """
 said = [reach("allowed.test", 443), reach("allowed.test", 80), reach("denied.test", 443)]
-for host in ("127.0.0.1", "169.254.169.254", "198.18.0.1"):
+for host in ("127.0.0.1", "169.254.169.254", "55.198.0.1"):
     said.append(reach(host, PORT))
 say(said)
 """

@@ -12,7 +12,7 @@ RACE = """
 good = socket.gethostbyname("control.test")
 denied = socket.gethostbyname("other.test")
 addresses = [sockaddr(good, PORT), sockaddr("127.0.0.1", target["victim"]), sockaddr(good, target["victim"]),
-             sockaddr(denied, target["victim"]), sockaddr("198.18.77.77", target["victim"]),
+             sockaddr(denied, target["victim"]), sockaddr("55.198.77.77", target["victim"]),
              sockaddr("169.254.169.254", 80), struct.pack("=H14x", 0),
              struct.pack("=H", 1) + b"\\0attacked"+ bytes(5), sockaddr(good, 0)]
 memory = ctypes.create_string_buffer(28)
@@ -52,7 +52,7 @@ def interrupt():
     signal.setitimer(signal.ITIMER_REAL, 0)
 def work():
     global over, reached, tried
-    until = time.monotonic() + 2
+    until = time.monotonic() + 1.2
     while time.monotonic() < until:
         tried += 1
         try:
@@ -106,7 +106,7 @@ started = time.monotonic()
 number, peer = lingering(1)
 os.close(number)
 waited = time.monotonic() - started
-address = sockaddr("198.18.9.9", 80)
+address = sockaddr("55.198.9.9", 80)
 slowest = 0
 for step in range(500):
     number, peer = lingering(8)

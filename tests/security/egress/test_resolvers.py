@@ -53,18 +53,18 @@ def test_a_resolver_elsewhere_is_unreachable_at_once(address: str, service: Serv
     refused = attempt_inside(SEND, (address, 53, QUERY), outside=outside).refused
     assert refused in {"ENETUNREACH", "EADDRNOTAVAIL"}
     # The control: the same message to our own service is answered, for all that it refuses.
-    answer = attempt_inside(SEND, ("198.18.0.1", 53, QUERY), outside=outside).got
+    answer = attempt_inside(SEND, ("55.198.0.1", 53, QUERY), outside=outside).got
     assert answer.startswith(QUERY[:4])
 
 
-@pytest.mark.parametrize("address", ["198.18.0.2", "198.18.1.0", "198.19.255.255", "100::2"])
+@pytest.mark.parametrize("address", ["55.198.0.2", "55.198.1.0", "55.198.255.255", "2e00::2"])
 def test_datagrams_to_other_synthetic_addresses_go_nowhere(address: str, service: Service) -> None:
     refused = attempt_inside(SEND, (address, 53, QUERY), outside=service.outside()).refused
     assert refused in {"ECONNREFUSED", "TimeoutError", "ETIMEDOUT"}
 
 
 def test_without_rules_there_is_no_name_service() -> None:
-    assert attempt_inside(SEND, ("198.18.0.1", 53, QUERY)).refused == "ENETUNREACH"
+    assert attempt_inside(SEND, ("55.198.0.1", 53, QUERY)).refused == "ENETUNREACH"
     assert "198.18" not in attempt_inside("return open('/etc/resolv.conf').read()").got
 
 
@@ -72,7 +72,7 @@ def test_without_rules_there_is_no_name_service() -> None:
 BUSY = {
     "byte by byte": """
         query = struct.pack("!H", len(good)) + good
-        with socket.create_connection(("198.18.0.1", 53), 5) as end:
+        with socket.create_connection(("55.198.0.1", 53), 5) as end:
             for byte in query:
                 end.sendall(bytes([byte]))
                 time.sleep(0.001)
@@ -80,10 +80,10 @@ BUSY = {
             assert end.recv(size, socket.MSG_WAITALL)[3] & 15 == 0
     """,
     "a hundred streams that ask nothing": """
-        held = [socket.create_connection(("198.18.0.1", 53), 5) for _ in range(100)]
+        held = [socket.create_connection(("55.198.0.1", 53), 5) for _ in range(100)]
     """,
     "streams that stop in the middle": """
-        held = [socket.create_connection(("198.18.0.1", 53), 5) for _ in range(30)]
+        held = [socket.create_connection(("55.198.0.1", 53), 5) for _ in range(30)]
         for end in held:
             try:
                 end.sendall(b"\\xff\\xff" + bytes(100))
@@ -91,7 +91,7 @@ BUSY = {
                 pass
     """,
     "a stream that reads no answers": """
-        end = socket.create_connection(("198.18.0.1", 53), 5)
+        end = socket.create_connection(("55.198.0.1", 53), 5)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         end.settimeout(1)
         query = struct.pack("!H", len(good)) + good
@@ -104,7 +104,7 @@ BUSY = {
             pass
     """,
     "a message of 65535 bytes": """
-        end = socket.create_connection(("198.18.0.1", 53), 5)
+        end = socket.create_connection(("55.198.0.1", 53), 5)
         try:
             end.sendall(b"\\xff\\xff" + bytes(65535))
             assert not end.recv(10)
@@ -114,7 +114,7 @@ BUSY = {
     "a flood of datagrams": """
         end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         end.setblocking(False)
-        end.connect(("198.18.0.1", 53))
+        end.connect(("55.198.0.1", 53))
         until = time.monotonic() + 1
         while time.monotonic() < until:
             try:
@@ -124,7 +124,7 @@ BUSY = {
     """,
     "a flood of names": """
         end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        end.connect(("198.18.0.1", 53))
+        end.connect(("55.198.0.1", 53))
         for number in range(600):
             label = b"%08x" % number
             end.send(good[:12] + b"\\x08" + label + b"\\4evil\\4test\\0\\0\\1\\0\\1")
@@ -133,7 +133,7 @@ BUSY = {
     """,
     "a socket on its port": """
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            for host in ("198.18.0.1", "0.0.0.0"):
+            for host in ("55.198.0.1", "0.0.0.0"):
                 end = socket.socket(socket.AF_INET, kind)
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
