@@ -138,7 +138,13 @@ def _with_node(library: str) -> Client:
 _CURL = ("curl", "-sS", "--max-time", "20")
 _DIG = ("dig", "+short", "+tries=1", "+time=5")
 _HTTPS = ("https://{host}/",)
-_SYNTHETIC = "198.18."
+_SYNTHETIC = "55.198."
+
+# For tests about names and policies rather than clients: they say what curl shall fetch.
+PLAIN = {
+    scheme: Client(f"plain-{scheme}", _CURL, (scheme + "://{host}/",), nothing, scheme)
+    for scheme in ("http", "https")
+}
 
 CLIENTS = (
     Client("curl-http", _CURL, ("http://{host}/",), nothing, "http"),
@@ -168,5 +174,5 @@ CLIENTS = (
     Client("getent-ahosts", ("getent", "ahosts"), ("{host}",), nothing, says=_SYNTHETIC, lookup=True),
     Client("dig-udp", _DIG, ("{host}", "A"), nothing, says=_SYNTHETIC, lookup=True),
     Client("dig-tcp", (*_DIG, "+tcp"), ("{host}", "A"), nothing, says=_SYNTHETIC, lookup=True),
-    Client("dig-ipv6", _DIG, ("{host}", "AAAA"), nothing, says="100::", lookup=True),
+    Client("dig-ipv6", _DIG, ("{host}", "AAAA"), nothing, says="2e00::", lookup=True),
 )

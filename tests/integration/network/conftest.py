@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -47,6 +48,30 @@ def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Internet]:
     """The two machines, with all their servers."""
     with Internet(str(tmp_path_factory.mktemp("internet")), clients.redis_server()) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def pulled_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The folder of a machine that has pulled the plain clients, and the URL of the registry, gone by now."""
+    with Registry() as served:
+        command = Mcp(str(tmp_path_factory.mktemp("pulled")), served.url)
+        for client in clients.PLAIN.values():
+            served.publish(client.package())
+            result = command.run("pull", client.reference)
+            assert result.status == 0, result.stderr
+    return command.folder, served.url
+
+
+@pytest.fixture
+def curl(pulled_home: tuple[str, str], internet: Internet) -> Iterator[Host]:
+    """``mcp`` with the plain clients and no configuration; nobody was asked for anything yet."""
+    command = Host(*pulled_home)
+    command.internet = internet
+    internet.forget()
+    yield command
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.join(command.home, "config.yaml"))
+    processes.assert_gone(command.marker)
 
 
 @pytest.fixture

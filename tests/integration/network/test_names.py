@@ -7,15 +7,7 @@ from kit.internet import Internet, places
 from network import clients
 from network.conftest import Host
 
-CURL = clients.Client("curl", ("curl", "-sS", "--max-time", "20"), (), clients.nothing, "http")
-PACKAGE = CURL.package()
-
-
-@pytest.fixture
-def curl(host: Host) -> Host:
-    """A machine that has pulled curl, which may reach one host at port 80."""
-    host.pull(PACKAGE)
-    return host
+CURL = clients.PLAIN["http"]
 
 
 def fetch(host: Host, url: str, *grants: str) -> tuple[str, str]:

@@ -5,17 +5,9 @@ from kit.internet import Internet, places
 from network import clients
 from network.conftest import Host
 
-CURL = clients.Client("curl", ("curl", "-sS", "--max-time", "20"), ("https://{host}/",), clients.nothing)
-PACKAGE = CURL.package()
+CURL = clients.PLAIN["https"]
 TARGET = f"{places.ALLOWED}:443"
 URL = f"http://{places.PROXY[0]}:{places.PROXY[1]}"
-
-
-@pytest.fixture
-def curl(host: Host) -> Host:
-    """A machine that has pulled curl, which may reach one host at port 443."""
-    host.pull(PACKAGE)
-    return host
 
 
 def reached(host: Host, name: str, *grants: str, **env: str) -> tuple[bool, str]:

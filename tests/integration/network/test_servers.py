@@ -27,31 +27,22 @@ def session(host: Host, client: str, *args: str, calls: list[tuple[str, dict[str
 
 
 @functools.cache
-def fetcher(*options: str) -> Package:
-    """``mcp-server-fetch``, which may reach one host."""
+def fetcher() -> Package:
+    """``mcp-server-fetch``, which may reach one host, and by itself refuses addresses that are not public."""
     form = manifest_form(
         "modelcontextprotocol/fetch@1.0.0",
         "python3",
         "-m",
         "mcp_server_fetch",
-        *options,
         env={"PYTHONPATH": "${bundle}", "SSL_CERT_FILE": "${bundle}/ca.pem"},
         network={"allowlist": [TARGET]},
     )
     return package(form, clients.vendored_server("mcp-server-fetch>=2025.4"))
 
 
-@pytest.mark.xfail(reason="the server itself refuses addresses that are not public, as those inside are")
-def test_fetch_as_it_is(host: Host) -> None:
-    host.pull(fetcher())
-    page = ("fetch", {"url": f"https://{places.ALLOWED}/page"})
-    report = session(host, "python-2", fetcher().reference, calls=[page])
-    assert f"far greets {places.ALLOWED}" in report.results[0]["text"]
-
-
 @pytest.mark.parametrize("client", ["python-1", "python-2"])
 def test_fetch(host: Host, internet: Internet, client: str) -> None:
-    server = fetcher("--allow-private-ips")
+    server = fetcher()
     host.pull(server)
     there, elsewhere = (("fetch", {"url": f"https://{name}/page"}) for name in (places.ALLOWED, places.OTHER))
     report = session(host, client, server.reference, calls=[there, elsewhere, there])
