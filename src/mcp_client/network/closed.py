@@ -17,10 +17,12 @@ from mcp_client.network.addresses import (
     parse_network,
 )
 
-# Inside the sandbox these stand for names, so they lead nowhere else: RFC 2544's benchmark network, and
-# RFC 6666's discard prefix, which nobody routes.
-POOL_V4 = parse_network("198.18.0.0/15")
-POOL_V6 = parse_network("100::/64")
+# Inside the sandbox these stand for names, so they lead nowhere else. By their numbers they are public: some
+# servers refuse to fetch from what is not, against pages that send them to an internal service. By their
+# owners they serve nobody: a network of an army's that offers nothing to the public, and a part of 2000::/3
+# that IANA has given to no registry.
+POOL_V4 = parse_network("55.198.0.0/16")
+POOL_V6 = parse_network("2e00::/64")
 
 
 class Range(NamedTuple):
@@ -62,6 +64,7 @@ _TABLE: tuple[tuple[str, str, bool], ...] = (
     ("100.64.0.0/10", "shared by customers of a provider", False),  # RFC 6598
     ("169.254.0.0/16", _LINK_LOCAL, False),
     (str(POOL_V4), _POOL, True),
+    ("198.18.0.0/15", "for measurements", False),  # RFC 2544
     ("224.0.0.0/4", _MULTICAST, True),
     ("240.0.0.0/4", _RESERVED, False),
     ("192.0.0.0/24", _RESERVED, False),

@@ -9,7 +9,7 @@ from mcp_client.network.addresses import V4_BITS, V6_BITS, Address
 from mcp_client.network.closed import POOL_V4, POOL_V6
 
 # A rule with a wildcard covers more names than anybody needs at a time.
-MOST_NAMES = 4096
+MOST_NAMES = 16_384
 _FIRST = 256
 
 

@@ -130,9 +130,9 @@ def _with_python(library: str, ask: str, **fields: Any) -> Client:
     return Client(f"python-{library}", command, (ask,), _python, **fields)
 
 
-def _with_node(library: str) -> Client:
+def _with_node(library: str, **fields: Any) -> Client:
     command = ("node", "${bundle}/client.mjs", library)
-    return Client(f"node-{library}", command, ("https://{host}/",), _node)
+    return Client(f"node-{library}", command, ("https://{host}/",), _node, **fields)
 
 
 _CURL = ("curl", "-sS", "--max-time", "20")
@@ -167,6 +167,7 @@ CLIENTS = (
     _with_node("fetch"),
     _with_node("http"),
     _with_node("undici"),
+    _with_node("resolve", says=_SYNTHETIC, lookup=True),
     Client("java", ("java", "${bundle}/Client.java"), ("http://{host}/",), _java, "http", needs="java"),
     Client("glibc", ("./client",), ("{host}", "80"), lambda: _compiled("gcc"), "http"),
     Client("musl", ("./client",), ("{host}", "80"), lambda: _compiled("musl-gcc", "-static"), "http"),

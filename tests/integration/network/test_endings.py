@@ -1,10 +1,11 @@
-"""What a server tried in its last moment is in the record, too."""
+"""What the record says in the end: all bytes, all connections, and what was tried in the last moment."""
 
 import pytest
 from kit.bundle import manifest_form, pack_files, package
 from kit.command import Mcp
 from kit.internet import Internet, places
 from kit.registry import Registry
+from network import clients
 from network.conftest import Host, network_record
 
 # As many as one look of the supervisor's does not take.
@@ -43,3 +44,25 @@ def test_last_words(host: Host, internet: Internet) -> None:
     host.pull(package(form, pack_files({"main.py": LAST_WORDS})))
     assert host.go("test/words@1.0.0").status == 0
     assert internet.seen(path="/last")
+
+
+def test_bytes(curl: Host) -> None:
+    size = 30_000_000
+    url = f"http://{places.ALLOWED}/large/{size}"
+    arguments = ["-o", "/dev/null", "-w", "%{size_download}", url]
+    result = curl.go(clients.PLAIN["http"].reference, "--", *arguments)
+    assert result.stdout == str(size).encode(), result
+    entry = curl.network_record()[f"{places.ALLOWED}:80"]
+    assert entry["allowed"] == 1
+    assert size < entry["received"] < size + 1000
+    assert 50 < entry["sent"] < 1000
+
+
+def test_many_connections_at_once(curl: Host, internet: Internet) -> None:
+    count = 200
+    options = ["--parallel", "--parallel-immediate", "--parallel-max", "50", "-H", "Connection: close"]
+    url = f"http://{places.ALLOWED}/[1-{count}]"
+    result = curl.go(clients.PLAIN["http"].reference, "--", *options, url)
+    assert result.stdout == f"far greets {places.ALLOWED}\n".encode() * count, result
+    assert curl.network_record()[f"{places.ALLOWED}:80"]["allowed"] == count
+    assert len({line["path"] for line in internet.seen(kind="web")}) == count

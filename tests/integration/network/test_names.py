@@ -138,3 +138,17 @@ def test_an_address_takes_a_rule_of_its_own(curl: Host, address: str) -> None:
     grant = notices.partition("--allow-net ")[2].removesuffix(")")
     assert grant == f"{shown}:80"
     assert side(fetch(curl, f"http://{shown}/", grant)[0]) == "far"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+def test_loopback_is_the_servers_own_until_it_is_granted(
+    curl: Host, internet: Internet, address: str
+) -> None:
+    url = f"http://{address}/"
+    assert fetch(curl, url) == ("", "")
+    assert curl.network_record() == {}
+    assert fetch(curl, url, places.ALLOWED, "11.0.0.0/8", "2000::/3") == ("", "")
+    assert internet.seen() == []
+    said, notices = fetch(curl, url, f"{address}:80")
+    assert side(said) == "near", notices
+    assert curl.network_record()[f"{address}:80"]["allowed"] == 1

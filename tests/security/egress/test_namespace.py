@@ -28,7 +28,7 @@ ROUTE = (
     + attribute(1, V4)
     + attribute(4, struct.pack("=I", 1))
 )
-OURS = struct.pack("=8BI", 2, 15, 0, 0, 255, 4, 254, 2, 0) + attribute(1, socket.inet_aton("55.198.0.0"))
+OURS = struct.pack("=8BI", 2, 16, 0, 0, 255, 4, 254, 2, 0) + attribute(1, socket.inet_aton("55.198.0.0"))
 CHANGES = {
     "bring loopback down": netlink(16, struct.pack("=BxHiII", 0, 0, 1, 0, 1)),
     "bring loopback up": netlink(16, struct.pack("=BxHiII", 0, 0, 1, 1, 1)),

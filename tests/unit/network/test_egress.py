@@ -38,11 +38,11 @@ def test_an_allowed_name_is_reached_by_ipv6_where_the_host_only_has_ipv4(running
 def test_the_name_service_answers_on_ipv6_and_by_stream_in_single_bytes(running, namespace):
     inside = namespace(running(["api.example.com"]))
 
-    assert inside.run("got = ask('api.example.com', server='100::1')[0]") == 0
+    assert inside.run("got = ask('api.example.com', server='2e00::1')[0]") == 0
     assert (
         inside.run("""
         query = question("api.example.com")
-        with socket.create_connection(("198.18.0.1", 53), 5) as end:
+        with socket.create_connection(("55.198.0.1", 53), 5) as end:
             for byte in len(query).to_bytes(2, "big") + query:
                 end.send(bytes((byte,)))
             size = int.from_bytes(end.recv(2, socket.MSG_WAITALL), "big")
@@ -78,9 +78,9 @@ def test_an_address_that_was_never_given_to_a_name_keeps_no_listener(running, na
     engine = running(["*.example.com"])
     inside = namespace(engine)
 
-    assert not inside.open("198.18.77.77", 443)
+    assert not inside.open("55.198.77.77", 443)
     assert engine.record() == {
-        "198.18.77.77": {"denied": 1, "reason": "nobody has looked up a name for this address"}
+        "55.198.77.77": {"denied": 1, "reason": "nobody has looked up a name for this address"}
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from mcp_client.sandbox.linux import egress
 from mcp_client.sandbox.linux.egress import Endpoint, Message
 
-V4 = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 443) + bytes((198, 18, 1, 0)) + bytes(8)
+V4 = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 443) + bytes((55, 198, 1, 0)) + bytes(8)
 
 
 def v6(text):
@@ -23,12 +23,12 @@ def v6(text):
 @pytest.mark.parametrize(
     ("data", "endpoint"),
     [
-        (V4, Endpoint(bytes((198, 18, 1, 0)), 443)),
-        (V4[:8], Endpoint(bytes((198, 18, 1, 0)), 443)),
-        (v6("100::100"), Endpoint(socket.inet_pton(socket.AF_INET6, "100::100"), 443)),
-        (v6("::ffff:198.18.1.0"), Endpoint(bytes((198, 18, 1, 0)), 443)),
+        (V4, Endpoint(bytes((55, 198, 1, 0)), 443)),
+        (V4[:8], Endpoint(bytes((55, 198, 1, 0)), 443)),
+        (v6("2e00::100"), Endpoint(socket.inet_pton(socket.AF_INET6, "2e00::100"), 443)),
+        (v6("::ffff:55.198.1.0"), Endpoint(bytes((55, 198, 1, 0)), 443)),
         (V4[:7], None),
-        (v6("100::100")[:23], None),
+        (v6("2e00::100")[:23], None),
         (V4[:2] + bytes(2) + V4[4:], None),
         (struct.pack("=H", socket.AF_UNIX) + b"/run/docker.sock", None),
         (bytes(16), None),
@@ -91,7 +91,7 @@ for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map"
 with open(layout.PORT_START, "w") as file:
     file.write("0")
 six = lambda text: socket.inet_pton(socket.AF_INET6, text)
-way = Way((bytes((198, 18, 0, 1)), six("100::1")), ((bytes((198, 18, 0, 0)), 15), (six("100::"), 64)))
+way = Way((bytes((55, 198, 0, 1)), six("2e00::1")), ((bytes((55, 198, 0, 0)), 16), (six("2e00::"), 64)))
 names = egress.open_way(way)
 libc.drop_all_capabilities()
 """
@@ -107,27 +107,27 @@ def inside(source):
 
 def test_a_name_service_in_both_families_and_nothing_else():
     assert inside("print(*(f'{end.getsockname()[0]}/{end.type:d}' for end in names))") == [
-        "198.18.0.1/2",
-        "198.18.0.1/1",
-        "100::1/2",
-        "100::1/1",
+        "55.198.0.1/2",
+        "55.198.0.1/1",
+        "2e00::1/2",
+        "2e00::1/1",
     ]
 
 
 def test_listeners_need_no_rights_and_there_is_only_one_of_each():
     assert inside("""
 kept = []
-for text, port in (("198.18.9.9", 80), ("198.18.9.9", 80), ("100::9", 443), ("100::9", 443)):
+for text, port in (("55.198.9.9", 80), ("55.198.9.9", 80), ("2e00::9", 443), ("2e00::9", 443)):
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
     kept.append(egress.listen(egress.Endpoint(socket.inet_pton(family, text), port)))
 print(*(end is not None for end in kept))
-socket.create_connection(("198.18.9.9", 80), 5), socket.create_connection(("100::9", 443), 5)
+socket.create_connection(("55.198.9.9", 80), 5), socket.create_connection(("2e00::9", 443), 5)
 mapped = socket.socket(socket.AF_INET6)
-mapped.connect(("::ffff:198.18.9.9", 80))
+mapped.connect(("::ffff:55.198.9.9", 80))
 for end in kept:
     if end:
         end.close()
-print(egress.listen(egress.Endpoint(socket.inet_pton(socket.AF_INET, "198.18.9.9"), 80)) is not None)
+print(egress.listen(egress.Endpoint(socket.inet_pton(socket.AF_INET, "55.198.9.9"), 80)) is not None)
 """) == ["True", "False", "True", "False", "True"]
 
 

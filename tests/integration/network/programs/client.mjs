@@ -11,6 +11,8 @@ const libraries = {
     });
   },
   undici: async (url) => (await (await import('undici')).request(url)).body.text(),
+  // Without the C library: its own name service client (c-ares).
+  resolve: async (url) => (await (await import('node:dns/promises')).resolve4(new URL(url).hostname)).join(),
 };
 const [library, url] = process.argv.slice(2);
 try {
