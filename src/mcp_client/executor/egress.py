@@ -81,6 +81,8 @@ class Egress:
             for listener in sockets:
                 self._engine.add_listener(listener)
             self._answers.append(message.call)
+        elif message.kind == REFUSED and message.endpoint is None:
+            self._engine.refuse_unseen()
         elif message.kind == REFUSED and message.endpoint is not None:
             self._engine.refuse(from_packed(message.endpoint.address), message.endpoint.port)
 

@@ -38,6 +38,7 @@ _RESTING_SECONDS = 30.0
 _FULL_SECONDS = 1.0
 _OWN_DESCRIPTORS = 128
 _ANY_PORT = 443
+_UNSEEN = "a process"
 _UNKNOWN = "nobody has looked up a name for this address"
 
 
@@ -114,6 +115,10 @@ class Engine:
     def refuse(self, address: Address, port: int) -> None:
         """Count an attempt to reach an address for which no listener can be made."""
         self._decide(address, port)
+
+    def refuse_unseen(self) -> None:
+        """Count an attempt of a process that does not let init see where to."""
+        self._counts.deny(_UNSEEN, "it hides its memory (PR_SET_DUMPABLE), and so where it connects to", None)
 
     def run_once(self, timeout: float) -> bool:
         """Do what there is to do, waiting for at most ``timeout`` seconds; whether there was anything."""

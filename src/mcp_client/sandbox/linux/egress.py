@@ -106,11 +106,13 @@ def _bound(kind: int, endpoint: Endpoint) -> _socket.socket:
 def wanted_endpoint(thread: int, pointer: int, size: int) -> Endpoint | None:
     """What a stopped connect(2) asks for: ``pointer`` and ``size`` are its last two arguments.
 
-    Only a hint: another thread may change it after the look. ``None`` for other families, port 0, and memory
-    that cannot be read.
+    Only a hint: another thread may change it after the look. ``None`` for other families, port 0, and a bad
+    pointer. Raises PermissionError for a process that hides its memory (prctl(2), PR_SET_DUMPABLE).
     """
     try:
         descriptor = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        raise
     except OSError:
         return None
     try:

@@ -64,14 +64,24 @@ class Exits:
         what is looked at here is only a hint (seccomp_unotify(2), about time of check to time of use).
         """
         descriptor, pointer, size = arguments
-        endpoint = wanted_endpoint(thread, pointer, size & 0xFFFFFFFF)
-        if endpoint is None or not _is_stream(thread, descriptor & 0xFFFFFFFF):
-            return True
         try:
+            endpoint = wanted_endpoint(thread, pointer, size & 0xFFFFFFFF)
+            if endpoint is None or not _is_stream(thread, descriptor & 0xFFFFFFFF):
+                return True
             return not self._prepare(call, endpoint)
+        except PermissionError:
+            self._tell(Message(REFUSED))
+            return True
         except OSError:
             # Too many descriptors or messages at once: the connection is refused, and may be tried again.
             return True
+
+    def _tell(self, message: Message) -> None:
+        try:
+            send(self._channel, message)
+        except OSError:
+            # As above; it is only counted.
+            return
 
     def _prepare(self, call: int, endpoint: Endpoint) -> bool:
         """Whether the supervisor was asked."""
