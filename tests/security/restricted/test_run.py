@@ -121,6 +121,8 @@ def test_the_plan_doctor_and_info_say_the_same(host: Callable[..., Any], mcp: Mc
         found.append(states(controls))
         weak = [control for control in controls if control["state"] != "enforced"]
         assert all(control["mend"] for control in weak)
+    # Doctor asks for a host, which this level cannot open; the package asks for none.
+    assert [controls.pop("network") for controls in found] == ["enforced", "unavailable", "enforced"]
     assert found[0] == found[1] == found[2]
     assert {found[0][name] for name in DEGRADED} == {"degraded"}
 
