@@ -6,6 +6,7 @@ from typing import Any
 from mcp_client.network import decide, pool
 from mcp_client.network.decide import RuleSet, Verdict
 from mcp_client.network.linux import engine, own
+from mcp_client.network.linux.room import Room
 from mcp_client.network.pool import Pair
 from mutation.patches import Patch, replaced, silenced
 
@@ -54,4 +55,4 @@ def _asking_for_all() -> Patch:
 
 
 def _boundless() -> Patch:
-    return silenced(engine, "_make_room", 1 << 20)
+    return silenced(engine, "make_room", Room(1 << 20, 1 << 10, 1 << 10))

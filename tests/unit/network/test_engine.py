@@ -12,6 +12,7 @@ import pytest
 from mcp_client.network.addresses import parse_address
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.linux import engine as engine_module
+from mcp_client.network.linux import room as room_module
 from mcp_client.network.linux.dial import interleave
 from mcp_client.network.linux.own import OwnAddresses
 
@@ -202,7 +203,7 @@ def test_no_tls_where_tls_is_asked_for_is_reset(way, host):
 
 
 def test_one_connection_too_many_is_reset_and_the_others_live(way, host, monkeypatch):
-    monkeypatch.setattr(engine_module, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(room_module, "MOST_CONNECTIONS", 3)
     _, inside, where = way(host().port)
 
     assert inside.run(f"""
@@ -223,7 +224,7 @@ def test_one_connection_too_many_is_reset_and_the_others_live(way, host, monkeyp
 
 
 def test_a_new_connection_waits_a_moment_for_another_to_end(way, host, monkeypatch):
-    monkeypatch.setattr(engine_module, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(room_module, "MOST_CONNECTIONS", 1)
     monkeypatch.setattr(engine_module, "_FULL_SECONDS", 20.0)
     _, inside, where = way(host().port)
 
@@ -271,7 +272,7 @@ def test_where_no_thread_can_be_started_a_look_up_fails(way, host, monkeypatch):
 
 
 def test_many_that_wait_for_a_name_all_fail_and_none_recurses(way, monkeypatch):
-    monkeypatch.setattr(engine_module, "_MOST_DIALLING", 1)
+    monkeypatch.setattr(room_module, "_MOST_DIALLING", 1)
     released = threading.Event()
 
     class Late(dict):
@@ -308,17 +309,17 @@ def test_many_that_wait_for_a_name_all_fail_and_none_recurses(way, monkeypatch):
 def test_a_host_with_few_descriptors_has_room_for_some_of_everything(
     limit, connections, listeners, monkeypatch
 ):
-    monkeypatch.setattr(engine_module.resource, "getrlimit", lambda _: (min(limit, 1024), limit))
-    monkeypatch.setattr(engine_module.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(room_module.resource, "getrlimit", lambda _: (min(limit, 1024), limit))
+    monkeypatch.setattr(room_module.resource, "setrlimit", lambda *_: None)
 
-    room = engine_module._make_room()
+    room = room_module.make_room()
 
     assert (room.connections, room.listeners) == (connections, listeners)
     assert 2 * room.connections + room.listeners + room.dialling <= limit - min(128, limit // 2)
 
 
 def test_more_listeners_than_wanted_close_the_one_unused_for_longest(way, host, monkeypatch):
-    monkeypatch.setattr(engine_module, "_MOST_LISTENERS", 2)
+    monkeypatch.setattr(room_module, "_MOST_LISTENERS", 2)
     _, inside, (address, port) = way(host().port)
 
     assert inside.open(address, 1001)
@@ -328,7 +329,7 @@ def test_more_listeners_than_wanted_close_the_one_unused_for_longest(way, host, 
 
 
 def test_who_has_connected_outlives_the_listener(way, host, monkeypatch):
-    monkeypatch.setattr(engine_module, "_MOST_LISTENERS", 1)
+    monkeypatch.setattr(room_module, "_MOST_LISTENERS", 1)
     engine, inside, (address, port) = way(host().port)
     waiting, may_go_on = threading.Event(), threading.Event()
 

@@ -7,11 +7,9 @@ kernel refuses the connection at once; whatever fails later is a reset.
 
 import _socket
 import errno
-import resource
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from mcp_client.network.addresses import Address, from_packed
 from mcp_client.network.counts import Counts
@@ -23,12 +21,10 @@ from mcp_client.network.linux.loop import READ, Loop
 from mcp_client.network.linux.nameserver import NameService
 from mcp_client.network.linux.proxy import from_environment
 from mcp_client.network.linux.resolve import LookUp, Resolver, look_up
+from mcp_client.network.linux.room import make_room
 from mcp_client.network.linux.sockets import accept, prepare, reset
 from mcp_client.network.pool import Pair, Pool, in_pool
 
-MOST_CONNECTIONS = 1024
-_MOST_LISTENERS = 512
-_MOST_DIALLING = 128
 _ACCEPTS_A_TURN = 64
 _CONNECT_SECONDS = 15.0
 _IDLE_SECONDS = 3600.0
@@ -36,7 +32,6 @@ _IDLE_SECONDS = 3600.0
 _RESTING_SECONDS = 30.0
 # So long a new one waits for another to end, since a server may open faster than we close.
 _FULL_SECONDS = 1.0
-_OWN_DESCRIPTORS = 128
 _ANY_PORT = 443
 _UNSEEN = "a process"
 _UNKNOWN = "nobody has looked up a name for this address"
@@ -75,7 +70,7 @@ class Engine:
         self._ready: deque[Connection] = deque()
         self._starting = False
         self._full_since: float | None = None
-        self._room = _make_room()
+        self._room = make_room()
 
     def fileno(self) -> int:
         """Readable when there is something to do."""
@@ -281,25 +276,3 @@ class Engine:
         self._connecting.stop(connection)
         self._joined.stop(connection)
         self._dial_next()
-
-
-class _Room(NamedTuple):
-    """How many of each there are descriptors for."""
-
-    connections: int
-    listeners: int
-    dialling: int
-
-
-def _make_room() -> _Room:
-    """Two descriptors for each connection, and one more for each further attempt."""
-    wanted = _OWN_DESCRIPTORS + _MOST_LISTENERS + _MOST_DIALLING + 2 * MOST_CONNECTIONS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    free = soft - min(_OWN_DESCRIPTORS, soft // 2)
-    # Where the host is tight, all have their share of what there is.
-    listeners = max(1, min(_MOST_LISTENERS, free // 4))
-    dialling = max(1, min(_MOST_DIALLING, free // 8))
-    return _Room(max(1, min(MOST_CONNECTIONS, (free - listeners - dialling) // 2)), listeners, dialling)
