@@ -18,7 +18,7 @@ _FOLDER = "egress"
 def rows() -> Iterator[Row]:
     """All of this module."""
     names, closed = f"{_FOLDER}/test_names.py", f"{_FOLDER}/test_closed.py"
-    spellings, floods = f"{_FOLDER}/test_spellings.py", f"{_FOLDER}/test_floods.py"
+    spellings, room = f"{_FOLDER}/test_spellings.py", f"{_FOLDER}/test_room.py"
     allowed = Verdict(True)
     yield "host-names", "names are answered by rules", silenced(RuleSet, "name_allowed", True), names, ""
     yield "host-decision", "connections are decided by rules", silenced(RuleSet, "decide", allowed), names, ""
@@ -30,7 +30,7 @@ def rows() -> Iterator[Row]:
     yield "host-own", "this machine's addresses are closed", mine, spellings, ""
     yield "host-pool", "an address stands for one name", _one_pair(), names, "stands_for"
     yield "host-questions", "only allowed names are looked up outside", _asking_for_all(), names, "left"
-    yield "host-most", "connections at a time are bounded", _boundless(), floods, "ten_thousand"
+    yield "host-most", "connections at a time are bounded", _boundless(), room, ""
 
 
 def _one_pair() -> Patch:
