@@ -75,7 +75,7 @@ def _cached(app: App, reference: PackageReference) -> CachedPackage | None:
     if package is None or is_current(package.manifest_form):
         return package
     form = to_form(_manifest(app, package.resolution))
-    app.cache.record(package.resolution, form)
+    app.cache.resolutions.record(package.resolution, form)
     return package._replace(manifest_form=form)
 
 
@@ -95,7 +95,7 @@ def _fetch(
         if accept is not None:
             accept(manifest, tree)
     form = to_form(manifest)
-    app.cache.record(resolution, form)
+    app.cache.resolutions.record(resolution, form)
     app.cache.evict(keep={resolution.manifest.digest, bundle.digest})
     return CachedPackage(resolution, form, tree)
 
@@ -147,12 +147,12 @@ def _check_status(resolution: Resolution) -> None:
 
 def _check_unmoved(app: App, resolution: Resolution) -> None:
     """An immutable reference that means something else today was tampered with, or its registry was."""
-    known = app.cache.pinned(resolution.reference, app.registry_url)
+    known = app.cache.resolutions.find(resolution.reference, app.registry_url)
     if known is None:
         return
     for kind, before, now in (
-        ("manifest", known.manifest.digest, resolution.manifest.digest),
-        ("bundle", known.bundle.digest, resolution.bundle.digest),
+        ("manifest", known.resolution.manifest.digest, resolution.manifest.digest),
+        ("bundle", known.resolution.bundle.digest, resolution.bundle.digest),
     ):
         if before != now:
             raise MCPError(

@@ -74,8 +74,8 @@ class App:
             self.registry_url,
             settings=self.settings.registry,
             credentials=self.credentials,
-            dialect=self.cache.dialect(origin),
-            on_dialect=lambda dialect: self.cache.remember_dialect(origin, dialect),
+            dialect=self.cache.resolutions.dialect(origin),
+            on_dialect=lambda dialect: self.cache.resolutions.remember_dialect(origin, dialect),
         )
 
     def close(self) -> None:

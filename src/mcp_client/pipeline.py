@@ -101,7 +101,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     except MCPError as error:
         _record_failure(app, run_id, request.reference, error)
         raise
-    app.cache.touch(plan.package.resolution)
+    app.cache.resolutions.touch(plan.package.resolution)
     app.close()
     executor = app.settings.executor
     supervisor = Supervisor(

@@ -32,7 +32,7 @@ def _refuse(code: str) -> object:
 
 def test_a_form_of_another_release_is_made_anew_without_a_network(app: App) -> None:
     package = acquire(app, HELLO)
-    app.cache.record(package.resolution, {"form": 0, "name": "as it was then"})
+    app.cache.resolutions.record(package.resolution, {"form": 0, "name": "as it was then"})
     again = acquire(app, HELLO, offline=True)
     assert is_current(again.manifest_form)
     assert from_form(again.manifest_form).name == "acme/hello-world"

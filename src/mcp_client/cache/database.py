@@ -17,9 +17,10 @@ from mcp_client.errors import MCPError
 
 _Result = TypeVar("_Result")
 
-_SCHEMA_VERSION = 1
 _BUSY_SECONDS = 30
-_SCHEMA = """
+# Each release that needs more appends a step; a database is brought up to date from where it stands.
+_SCHEMA_STEPS = (
+    """
 create table if not exists resolution (
     registry text not null,
     reference text not null,
@@ -32,7 +33,11 @@ create table if not exists resolution (
 ) without rowid;
 create table if not exists tree (digest text primary key, size integer not null) without rowid;
 create table if not exists dialect (origin text primary key, dialect text not null) without rowid;
-"""
+""",
+    # When the registry was last asked about it, in seconds since the epoch.
+    "alter table resolution add column checked real not null default 0;",
+)
+_SCHEMA_VERSION = len(_SCHEMA_STEPS)
 
 
 class Database:
@@ -71,6 +76,13 @@ class Database:
                     connection.execute("rollback")
 
         self._run(transaction)
+
+    def note(self, statement: str, *row: str | float) -> None:
+        """Write what saves time later; a cache that cannot be written is none the worse without it."""
+        try:
+            self.write(statement, [row])
+        except MCPError:
+            return
 
     def close(self) -> None:
         """Let go of the file."""
@@ -154,8 +166,9 @@ def _prepare(connection: sqlite3.Connection, folder: str) -> None:
             )
         if version < _SCHEMA_VERSION:
             connection.execute("pragma journal_mode=wal")
+            missing = " ".join(_SCHEMA_STEPS[version:])
             connection.executescript(
-                f"begin immediate; {_SCHEMA} pragma user_version={_SCHEMA_VERSION}; commit;"
+                f"begin immediate; {missing} pragma user_version={_SCHEMA_VERSION}; commit;"
             )
 
 

@@ -1,21 +1,20 @@
-"""The content store: artifacts by digest, unpacked trees, and what every reference resolved to.
+"""The content store: artifacts and unpacked trees by digest, with what references resolved to beside them.
 
 A warm run does one SELECT and one stat here. What downloads, unpacks and evicts is imported when it is
 needed.
 """
 
 import fcntl
-import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from mcp_client.cache.database import Database
+from mcp_client.cache.resolutions import Resolutions
 from mcp_client.config.settings import CacheSettings
-from mcp_client.digest import Digest, parse_digest
+from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
-from mcp_client.reference import PackageReference, parse_reference
+from mcp_client.reference import PackageReference
 from mcp_client.resolution import Descriptor, Resolution
 
 ArtifactKind = Literal["manifest", "bundle"]
@@ -23,10 +22,6 @@ _FILES: Mapping[str, tuple[str, str]] = {
     "manifest": ("manifests", "manifest.json"),
     "bundle": ("bundles", "bundle.tar.gz"),
 }
-_COLUMNS = (
-    "registry, reference, manifest_digest, manifest_url, manifest_size, "
-    "bundle_digest, bundle_url, bundle_size, status, version"
-)
 
 
 class CachedPackage(NamedTuple):
@@ -56,6 +51,7 @@ class Cache:
         self.settings = settings
         self.folder = settings.dir
         self.database = Database(os.path.join(settings.dir, "metadata.db"))
+        self.resolutions = Resolutions(self.database)
 
     def close(self) -> None:
         """Let go of the database; it is opened again when it is needed."""
@@ -65,39 +61,13 @@ class Cache:
 
     def find(self, reference: PackageReference, registry_url: str) -> CachedPackage | None:
         """The package if it can run without asking anybody, else None."""
-        rows = self.database.select(
-            f"select {_COLUMNS}, form from resolution where registry = ? and reference = ?",  # noqa: S608
-            (registry_url, str(reference)),
-        )
-        if not rows:
+        known = self.resolutions.find(reference, registry_url)
+        if known is None or known.manifest_form is None:
             return None
-        *columns, form = rows[0]
-        resolution = _to_resolution(columns)
-        tree = self.tree_path(resolution.bundle.digest)
+        tree = self.tree_path(known.resolution.bundle.digest)
         if not os.path.isdir(tree):
             return None
-        try:
-            return CachedPackage(resolution, json.loads(form), tree)
-        except ValueError:
-            return None
-
-    def pinned(self, reference: PackageReference, registry_url: str) -> Resolution | None:
-        """What the reference resolved to before, whether or not the artifacts are still here."""
-        rows = self.database.select(
-            f"select {_COLUMNS} from resolution where registry = ? and reference = ?",  # noqa: S608
-            (registry_url, str(reference)),
-        )
-        return _to_resolution(rows[0]) if rows else None
-
-    def references(self) -> list[tuple[PackageReference, str]]:
-        """Every reference that was ever resolved, with its registry, latest use first."""
-        rows = self.database.select("select reference, registry from resolution order by used desc")
-        return [(parse_reference(reference), registry) for reference, registry in rows]
-
-    def dialect(self, origin: str) -> str | None:
-        """How the registry at ``origin`` was spoken to last."""
-        rows = self.database.select("select dialect from dialect where origin = ?", (origin,))
-        return str(rows[0][0]) if rows else None
+        return CachedPackage(known.resolution, known.manifest_form, tree)
 
     def artifact_path(self, kind: ArtifactKind, digest: Digest) -> str:
         """Where the artifact is, or would be."""
@@ -159,44 +129,8 @@ class Cache:
         archive, tree = self.artifact_path("bundle", digest), self.tree_path(digest)
         size = publish_tree(self.folder, archive, tree, self.settings)
         if size is not None:
-            self._note("insert or replace into tree values (?, ?)", str(digest), size)
+            self.database.note("insert or replace into tree values (?, ?)", str(digest), size)
         return tree
-
-    def record(self, resolution: Resolution, manifest_form: Mapping[str, Any]) -> None:
-        """Remember what the reference means and that it is ready."""
-        now = time.time()
-        manifest, bundle = resolution.manifest, resolution.bundle
-        row = (
-            resolution.registry,
-            str(resolution.reference),
-            *(str(manifest.digest), manifest.url, manifest.size),
-            *(str(bundle.digest), bundle.url, bundle.size),
-            *(resolution.status, resolution.version),
-            *(json.dumps(manifest_form), now, now),
-        )
-        self.database.write(
-            f"insert or replace into resolution ({_COLUMNS}, form, created, used) "  # noqa: S608
-            f"values ({', '.join('?' * len(row))})",
-            [row],
-        )
-
-    def touch(self, resolution: Resolution) -> None:
-        """Note a use."""
-        self._note(
-            "update resolution set used = ? where registry = ? and reference = ?",
-            *(time.time(), resolution.registry, str(resolution.reference)),
-        )
-
-    def remember_dialect(self, origin: str, dialect: str) -> None:
-        """Note how a registry is spoken to."""
-        self._note("insert or replace into dialect values (?, ?)", origin, dialect)
-
-    def _note(self, statement: str, *row: str | float) -> None:
-        """Write what saves time later; a cache that cannot be written is none the worse without it."""
-        try:
-            self.database.write(statement, [row])
-        except MCPError:
-            return
 
     # -- keeping house -------------------------------------------------------------------------------------
 
@@ -217,15 +151,3 @@ class Cache:
         from mcp_client.cache.inventory import evict_entries
 
         return evict_entries(self, keep)
-
-
-def _to_resolution(columns: Any) -> Resolution:
-    registry, reference, m_digest, m_url, m_size, b_digest, b_url, b_size, status, version = columns
-    return Resolution(
-        reference=parse_reference(reference),
-        registry=registry,
-        manifest=Descriptor(parse_digest(m_digest), m_url, m_size),
-        bundle=Descriptor(parse_digest(b_digest), b_url, b_size),
-        status=status,
-        version=version,
-    )

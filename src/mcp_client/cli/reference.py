@@ -102,7 +102,8 @@ def _cached_references(app: App) -> list[str]:
     """What was resolved at the registry in use before."""
     try:
         url = app.registry_url
-        return [str(reference) for reference, registry in app.cache.references() if registry == url]
+        known = app.cache.resolutions.references()
+        return [str(reference) for reference, registry in known if registry == url]
     except MCPError:
         return []
 

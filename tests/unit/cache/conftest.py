@@ -57,7 +57,7 @@ class Stored:
         self.add(bundle)
         self.cache.unpack(self.digest(bundle))
         resolution = self.resolution(reference, manifest, bundle)
-        self.cache.record(resolution, {"name": reference})
+        self.cache.resolutions.record(resolution, {"name": reference})
         return resolution
 
     def used(self, resolution, at):

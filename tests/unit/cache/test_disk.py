@@ -145,15 +145,15 @@ if os.geteuid() == 0:
 cache = Cache(CacheSettings(sys.argv[1]))
 package = cache.find(parse_reference("a/b@1.0.0"), "https://registry.test")
 os.close(cache.hold(package.tree))
-print(package.manifest_form, os.listdir(package.tree), cache.dialect("https://registry.test"))
-cache.touch(package.resolution)
-cache.remember_dialect("https://registry.test", "get")
-print(len(cache.entries()), len(cache.references()), cache.evict(set()))
+print(package.manifest_form, os.listdir(package.tree), cache.resolutions.dialect("https://registry.test"))
+cache.resolutions.touch(package.resolution)
+cache.resolutions.remember_dialect("https://registry.test", "get")
+print(len(cache.entries()), len(cache.resolutions.references()), cache.evict(set()))
 bundle = package.resolution.bundle
 cache.add("bundle", bundle, lambda: iter([]), 1)
 for action in (
     lambda: cache.add("manifest", Descriptor(bundle.digest, "", None), lambda: iter([b""]), 1),
-    lambda: cache.record(package.resolution, {}),
+    lambda: cache.resolutions.record(package.resolution, {}),
     lambda: cache.remove({bundle.digest}),
 ):
     try:
@@ -178,7 +178,7 @@ def public_folder():
 def test_a_cache_that_may_only_be_read_is_read(stored, public_folder, journal):
     """With and without the journal of a writer that was killed."""
     stored.package("a/b@1.0.0")
-    stored.cache.remember_dialect("https://registry.test", "post")
+    stored.cache.resolutions.remember_dialect("https://registry.test", "post")
     if journal == "closed":
         stored.cache.close()
     assert os.path.exists(os.path.join(stored.folder, "metadata.db-wal")) == (journal == "left")

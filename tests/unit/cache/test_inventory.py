@@ -65,7 +65,7 @@ def test_what_several_references_share_was_used_with_the_last_of_them(stored):
     package = stored.package("test/a@1.0.0")
     stored.used(package, OLD)
     again = stored.resolution("test/a@sha:0123456", b"test/a@1.0.0", b"other bundle")
-    stored.cache.record(again, {})
+    stored.cache.resolutions.record(again, {})
     stored.used(again, OLD + 5)
     (manifest,) = [entry for entry in stored.cache.entries() if entry.kind == "manifest"]
     assert manifest.references == ("test/a@1.0.0", "test/a@sha:0123456")
@@ -116,7 +116,7 @@ def test_a_removed_package_is_not_found_but_remembered(stored, three):
     a = three[0]
     stored.cache.remove({a.bundle.digest})
     assert stored.cache.find(a.reference, a.registry) is None
-    assert stored.cache.pinned(a.reference, a.registry) == a
+    assert stored.cache.resolutions.find(a.reference, a.registry).resolution == a
 
 
 def test_nothing_is_removed_when_one_is_in_use(stored, three):
@@ -221,7 +221,7 @@ def test_what_was_used_least_recently_goes_first(stored, three):
 
 
 def test_a_use_saves_a_package(stored, three):
-    stored.cache.touch(three[0])
+    stored.cache.resolutions.touch(three[0])
     stored.open(max_size=15_000).evict(set())
     assert stored.cache.find(three[0].reference, three[0].registry)
     assert not stored.cache.find(three[2].reference, three[2].registry)
@@ -247,7 +247,7 @@ def test_a_tree_in_use_stays(stored, three):
 
 
 def test_what_nobody_used_for_the_time_to_live_goes(stored, three):
-    stored.cache.touch(three[1])
+    stored.cache.resolutions.touch(three[1])
     gone = stored.open(ttl=3600.0).evict(set())
     assert set(references(gone)) == {"test/a@1.0.0", "test/c@1.0.0"}
     assert stored.open(ttl=3600.0).evict(set()) == []

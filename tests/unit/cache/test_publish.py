@@ -152,7 +152,7 @@ def test_a_cache_is_private_unless_its_folder_was_made_for_others(stored, tmp_pa
     before = os.umask(0)
     try:
         stored.add(BUNDLE)
-        stored.cache.remember_dialect("https://registry.test", "post")
+        stored.cache.resolutions.remember_dialect("https://registry.test", "post")
     finally:
         os.umask(before)
     modes = {
@@ -242,7 +242,7 @@ sys.stdin.readline()
 descriptor = Descriptor(Digest(digest), "", None)
 path = cache.add("bundle", descriptor, chunks, 10_000_000)
 tree = cache.unpack(descriptor.digest)
-cache.remember_dialect(f"https://{os.getpid()}.test", "post")
+cache.resolutions.remember_dialect(f"https://{os.getpid()}.test", "post")
 print(json.dumps([os.stat(path).st_ino, os.stat(tree).st_ino, os.listdir(tree)]))
 """
 

@@ -13,9 +13,9 @@ REFERENCE = parse_reference("test/a@1.0.0")
 
 def test_an_empty_cache_knows_nothing_and_makes_nothing(stored):
     assert stored.cache.find(REFERENCE, REGISTRY) is None
-    assert stored.cache.pinned(REFERENCE, REGISTRY) is None
-    assert stored.cache.references() == []
-    assert stored.cache.dialect(REGISTRY) is None
+    assert stored.cache.resolutions.find(REFERENCE, REGISTRY) is None
+    assert stored.cache.resolutions.references() == []
+    assert stored.cache.resolutions.dialect(REGISTRY) is None
     assert not os.path.exists(stored.folder)
 
 
@@ -35,24 +35,24 @@ def test_a_package_is_found_as_it_was_recorded(stored):
 def test_another_reference_or_registry_is_another_package(stored, reference, registry):
     stored.package("test/a@1.0.0")
     assert stored.cache.find(parse_reference(reference), registry) is None
-    assert stored.cache.pinned(parse_reference(reference), registry) is None
+    assert stored.cache.resolutions.find(parse_reference(reference), registry) is None
 
 
 @pytest.mark.parametrize("table", ["resolution'; drop table dialect; --", "%", "_"])
 def test_a_registry_is_only_a_value(stored, table):
     stored.package("test/a@1.0.0")
     assert stored.cache.find(REFERENCE, table) is None
-    stored.cache.remember_dialect(table, "get")
-    assert stored.cache.dialect(table) == "get"
-    assert stored.cache.dialect(REGISTRY) is None
+    stored.cache.resolutions.remember_dialect(table, "get")
+    assert stored.cache.resolutions.dialect(table) == "get"
+    assert stored.cache.resolutions.dialect(REGISTRY) is None
 
 
 def test_a_package_without_its_tree_is_not_found(stored):
     """A recorded one whose tree is gone is fetched again, and checked against what it was."""
     resolution = stored.resolution("test/a@1.0.0", b"manifest", b"bundle")
-    stored.cache.record(resolution, {})
+    stored.cache.resolutions.record(resolution, {})
     assert stored.cache.find(REFERENCE, REGISTRY) is None
-    assert stored.cache.pinned(REFERENCE, REGISTRY) == resolution
+    assert stored.cache.resolutions.find(REFERENCE, REGISTRY).resolution == resolution
 
 
 def test_a_form_that_cannot_be_read_is_fetched_again(stored):
@@ -72,7 +72,7 @@ def test_a_digest_in_the_database_that_is_a_path_is_refused(stored):
 def test_a_record_replaces_the_one_before(stored):
     resolution = stored.package("test/a@1.0.0")
     revoked = resolution._replace(status="revoked", version=None)
-    stored.cache.record(revoked, {"new": [1, "é", None]})
+    stored.cache.resolutions.record(revoked, {"new": [1, "é", None]})
     found = stored.cache.find(REFERENCE, REGISTRY)
     assert found.resolution == revoked
     assert found.manifest_form == {"new": [1, "é", None]}
@@ -81,25 +81,25 @@ def test_a_record_replaces_the_one_before(stored):
 def test_references_come_in_the_order_of_their_use(stored):
     for at, name in enumerate("cab"):
         stored.used(stored.package(f"test/{name}@1.0.0"), float(at))
-    stored.cache.touch(stored.resolution("test/a@1.0.0", b"", b""))
-    names = [(str(reference), registry) for reference, registry in stored.cache.references()]
+    stored.cache.resolutions.touch(stored.resolution("test/a@1.0.0", b"", b""))
+    names = [(str(reference), registry) for reference, registry in stored.cache.resolutions.references()]
     assert names == [(f"test/{name}@1.0.0", REGISTRY) for name in "abc"]
 
 
 def test_a_dialect_is_remembered_for_its_registry(stored):
-    stored.cache.remember_dialect(REGISTRY, "post")
-    stored.cache.remember_dialect("https://other.test", "get")
-    stored.cache.remember_dialect(REGISTRY, "static")
-    assert stored.open().dialect(REGISTRY) == "static"
+    stored.cache.resolutions.remember_dialect(REGISTRY, "post")
+    stored.cache.resolutions.remember_dialect("https://other.test", "get")
+    stored.cache.resolutions.remember_dialect(REGISTRY, "static")
+    assert stored.open().resolutions.dialect(REGISTRY) == "static"
 
 
 def test_a_note_that_cannot_be_made_is_no_failure(stored):
     os.makedirs(os.path.dirname(stored.folder))
     with open(stored.folder, "w"):
         pass
-    stored.cache.remember_dialect(REGISTRY, "post")
-    stored.cache.touch(stored.resolution("test/a@1.0.0", b"", b""))
-    assert stored.cache.dialect(REGISTRY) is None
+    stored.cache.resolutions.remember_dialect(REGISTRY, "post")
+    stored.cache.resolutions.touch(stored.resolution("test/a@1.0.0", b"", b""))
+    assert stored.cache.resolutions.dialect(REGISTRY) is None
 
 
 def test_a_closed_cache_opens_again(stored):
@@ -117,7 +117,7 @@ from mcp_client.reference import parse_reference
 cache = Cache(CacheSettings(sys.argv[1]))
 package = cache.find(parse_reference("test/a@1.0.0"), "https://registry.test")
 cache.hold(package.tree)
-cache.touch(package.resolution)
+cache.resolutions.touch(package.resolution)
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 print(*sorted(name for name in sys.modules if name.startswith("mcp_client.cache.")))
 """
@@ -133,4 +133,4 @@ def test_a_warm_run_imports_nothing_heavy(stored):
     modules, ours = run.stdout.splitlines()
     assert "sqlite3" in modules.split()
     assert HEAVY & set(modules.split()) == set()
-    assert ours == "mcp_client.cache.database mcp_client.cache.store"
+    assert ours == "mcp_client.cache.database mcp_client.cache.resolutions mcp_client.cache.store"
