@@ -16,3 +16,10 @@ def targets() -> Iterator[Mapping[str, str]]:
     """Variables that name things of the host."""
     with host.targets() as variables:
         yield variables
+
+
+@pytest.fixture
+def place() -> Iterator[str]:
+    """``wanted``, which is granted, and ``private``, which is not; each holds a number in ``secret``."""
+    with host.granted_and_private() as folder:
+        yield folder

@@ -3,30 +3,15 @@
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
 
 import pytest
-from arena.host import public_folder
+from arena.host import PRIVATE
 from arena.programs import PROGRAM
 from arena.sandbox import attempt_inside, run_command
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
 from mcp_client.runtimes.command import Command
-
-WANTED, PRIVATE = 1, 424242
-
-
-@pytest.fixture
-def place() -> Iterator[str]:
-    """``wanted``, which is granted, and ``private``, which is not; each holds a number in ``secret``."""
-    with public_folder("/tmp") as folder:
-        for name, number in (("wanted", WANTED), ("private", PRIVATE)):
-            os.makedirs(os.path.join(folder, name, "below"))
-            for path in (f"{name}/secret", f"{name}/below/secret"):
-                with open(os.path.join(folder, path), "w", encoding="ascii") as file:
-                    file.write(f"{number}\n")
-        yield folder
 
 
 @pytest.mark.parametrize("change", ["removed", "linked out", "a folder", "not executable"])

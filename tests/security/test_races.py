@@ -8,28 +8,15 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from arena.attacks import Program, hear_inside
-from arena.host import public_folder
+from arena.host import PRIVATE, WANTED
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.folders import grant_folder
 from mcp_client.policy.model import Folder
 
 READ = Program("files/reach.c", arguments=("read-plainly",))
-WANTED, PRIVATE = 1, 424242
 _LAUNCHES = 25
 _EXCHANGE = 2
-
-
-@pytest.fixture
-def place() -> Iterator[str]:
-    """``wanted``, which is granted, and ``private``, which is not; each holds a number in ``secret``."""
-    with public_folder("/tmp") as folder:
-        for name, number in (("wanted", WANTED), ("private", PRIVATE)):
-            os.makedirs(os.path.join(folder, name, "below"))
-            for path in (f"{name}/secret", f"{name}/below/secret"):
-                with open(os.path.join(folder, path), "w", encoding="ascii") as file:
-                    file.write(f"{number}\n")
-        yield folder
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 SECRET = 424242
+# What the files hold that a folder granted to a server has, and those of a folder beside it.
+WANTED, PRIVATE = 1, SECRET
 
 
 @contextmanager
@@ -56,6 +58,18 @@ def victim() -> Iterator[int]:
             assert process.poll() is None, "the victim was ended"
         finally:
             process.send_signal(signal.SIGKILL)
+
+
+@contextmanager
+def granted_and_private() -> Iterator[str]:
+    """A folder with ``wanted`` and ``private`` in it; each holds its number in two files ``secret``."""
+    with public_folder("/tmp") as folder:
+        for name, number in (("wanted", WANTED), ("private", PRIVATE)):
+            os.makedirs(os.path.join(folder, name, "below"))
+            for path in (f"{name}/secret", f"{name}/below/secret"):
+                with open(os.path.join(folder, path), "w", encoding="ascii") as file:
+                    file.write(f"{number}\n")
+        yield folder
 
 
 @contextmanager

@@ -243,16 +243,22 @@ def test_a_new_connection_waits_a_moment_for_another_to_end(way, host, monkeypat
     )
 
 
+class Unanswered(dict):
+    """Names that are looked up until ``released``, and then are not there."""
+
+    def __init__(self, released):
+        super().__init__()
+        self._released = released
+
+    def __getitem__(self, name):
+        self._released.wait(20)
+        raise KeyError(name)
+
+
 def test_a_name_that_takes_for_ever_is_given_up(way, monkeypatch):
     monkeypatch.setattr(engine_module, "_CONNECT_SECONDS", 0.2)
     done = threading.Event()
-
-    class Stuck(dict):
-        def __getitem__(self, name):
-            done.wait(20)
-            raise KeyError(name)
-
-    engine, inside, where = way(443, names=Stuck())
+    engine, inside, where = way(443, names=Unanswered(done))
 
     source = f"with socket.create_connection({where!r}, 20) as end:\n    end.sendall(b'x')\n    end.recv(1)"
     assert inside.attempt(source) in RESET
@@ -274,13 +280,7 @@ def test_where_no_thread_can_be_started_a_look_up_fails(way, host, monkeypatch):
 def test_many_that_wait_for_a_name_all_fail_and_none_recurses(way, monkeypatch):
     monkeypatch.setattr(room_module, "_MOST_DIALLING", 1)
     released = threading.Event()
-
-    class Late(dict):
-        def __getitem__(self, name):
-            released.wait(20)
-            raise KeyError(name)
-
-    engine, inside, where = way(443, names=Late())
+    engine, inside, where = way(443, names=Unanswered(released))
     inside.run(f"""
         import builtins
         builtins.ends = [socket.create_connection({where!r}, 20) for _ in range(200)]
