@@ -2,7 +2,7 @@
 
 Every failure has a stable ``code`` (documented in ``docs/ERRORS.md``), a message that says what happened,
 what was expected and what was found, and a hint with the next thing to do. Libraries raise, only
-``cli.main`` turns a failure into an exit status.
+``cli.program`` turns a failure into an exit status.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a caller may have left in a state that breaks us: closed descriptors, ignored or blocked signals."""
+"""Who called, by which name, and what was left in a state that breaks us."""
 
 import os
 import signal
@@ -23,3 +23,14 @@ def take_stock_of_the_caller() -> None:
     if sys.platform != "win32":
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def program_name() -> str:
+    """The name this program was started by: ``mcp``, or ``mcp-client``."""
+    name = sys.argv[0].replace("\\", "/").rpartition("/")[2].removesuffix(".exe") if sys.argv else ""
+    return name if name.replace("-", "").replace("_", "").isalnum() and not name.startswith("-") else "mcp"
+
+
+def completion_variable(name: str) -> str:
+    """The environment variable by which a shell asks the program ``name`` for completions."""
+    return f"_{name.replace('-', '_')}_COMPLETE".upper()

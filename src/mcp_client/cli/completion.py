@@ -12,7 +12,7 @@ from click.shell_completion import (
     shell_complete,
 )
 
-from mcp_client.cli.group import completion_variable, program_name
+from mcp_client.cli.caller import completion_variable, program_name
 
 # Click's own script works on the words bash made. Bash cuts them at "@", ":" and "=" (COMP_WORDBREAKS), so
 # that org/name@1.2.3 is three words there: the line is split at blanks again, and what readline will not

@@ -1,6 +1,5 @@
 """Command groups that know their commands by name and import a command's module when it is used."""
 
-import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,14 +82,3 @@ def command_words(ctx: click.Context) -> str:
     """The words of the command being run below ``ctx``, such as ``cache ls``; empty before it is known."""
     words: str = ctx.meta.get(_COMMAND, "")
     return words
-
-
-def program_name() -> str:
-    """The name this program was started by: ``mcp``, or ``mcp-client``."""
-    name = sys.argv[0].replace("\\", "/").rpartition("/")[2].removesuffix(".exe") if sys.argv else ""
-    return name if name.replace("-", "").replace("_", "").isalnum() and not name.startswith("-") else "mcp"
-
-
-def completion_variable(name: str) -> str:
-    """The environment variable by which a shell asks the program ``name`` for completions."""
-    return f"_{name.replace('-', '_')}_COMPLETE".upper()

@@ -16,7 +16,7 @@ def registry_option(function: F) -> F:
 
 
 def json_option(function: F) -> F:
-    """``--json``: declared for the help and the parser; ``cli.main`` acts on it."""
+    """``--json``: declared for the help and the parser; ``cli.program`` acts on it."""
     return click.option(
         "--json", is_flag=True, expose_value=False, help="Print one JSON object on standard output."
     )(function)

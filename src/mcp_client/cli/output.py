@@ -1,6 +1,6 @@
 """The one renderer: text for people, or a JSON envelope for programs.
 
-A command returns a :class:`Report`; ``cli.main`` hands it to :func:`show`. The envelope is documented in
+A command returns a :class:`Report`; ``cli.program`` hands it to :func:`show`. The envelope is documented in
 ``docs/ERRORS.md``: ``{"ok": true, "command", "result"}`` or ``{"ok": false, "command", "error"}``, where
 a command that did part of its work has both ``result`` and ``error``.
 """

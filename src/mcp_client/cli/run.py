@@ -1,68 +1,44 @@
-"""``mcp run``: the command people put into their MCP client's configuration."""
+"""``mcp run``: the command people put into their MCP client's configuration, as click knows it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from mcp_client.app import App
-from mcp_client.cli.options import registry_option
+from mcp_client.cli.flags import RUN_FLAGS, RunFlags
 from mcp_client.cli.output import Report
 from mcp_client.cli.reference import REFERENCE
-from mcp_client.errors import MCPError
-from mcp_client.pipeline import RunRequest, plan_run, run_package
+from mcp_client.cli.start import prepare, start
 from mcp_client.reference import PackageReference
 
 
-def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
-    options = []
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise MCPError("option-invalid", f"not NAME=VALUE: {text[:100]!r}", hint="write --set NAME=VALUE")
-        options.append((name, value))
-    return options
+def _run_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare RUN_FLAGS, in the order of the table."""
+    for flag in reversed(RUN_FLAGS):
+        names = [name for name in (flag.short, flag.name) if name is not None]
+        declare = click.option(
+            *names,
+            flag.field,
+            metavar=flag.metavar,
+            # Not False: to click that means a value may be missing.
+            is_flag=True if flag.metavar is None else None,
+            multiple=flag.multiple,
+            is_eager=flag.early,
+            help=flag.help,
+        )
+        function = declare(function)
+    return function
 
 
-@click.command(
-    short_help="Run an MCP server, verified, sandboxed and audited.",
-    context_settings={"ignore_unknown_options": False},
-)
+@click.command(short_help="Run an MCP server, verified, sandboxed and audited.")
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("arguments", metavar="[-- ARGS]...", nargs=-1, type=click.UNPROCESSED)
-@click.option("--env", "environment", metavar="KEY=VALUE|KEY", multiple=True, help="Give a variable.")
-@click.option("--env-file", "environment_files", metavar="FILE", multiple=True, help="Give those of a file.")
-@click.option(
-    "--mount", "mounts", metavar="HOST:INSIDE[:ro|rw]", multiple=True, help="Show a file or folder."
-)
-@click.option("--allow-net", "network", metavar="RULE", multiple=True, help="Open host[:port] or a network.")
-@click.option("--set", "options", metavar="NAME=VALUE", multiple=True, help="Set an option of the package.")
-@click.option("--timeout", metavar="TIME", help="Stop the server after this time (30s, 5m, 1h).")
-@registry_option
-@click.option("--offline", is_flag=True, is_eager=True, help="Use the cache only.")
-@click.option(
-    "--allow-degraded", is_flag=True, help="Run even where a wall of the sandbox cannot be enforced."
-)
+@_run_flags
 @click.option("--dry-run", is_flag=True, help="Print the plan, and run nothing.")
 @click.option("--json", is_flag=True, expose_value=False, help="Print the plan as JSON (with --dry-run).")
-@click.option("-v", "--verbose", is_flag=True, help="Tell on standard error what happens.")
 @click.pass_obj
-def run(
-    app: App,
-    *,
-    reference: PackageReference,
-    arguments: Sequence[str],
-    environment: Sequence[str],
-    environment_files: Sequence[str],
-    mounts: Sequence[str],
-    network: Sequence[str],
-    options: Sequence[str],
-    timeout: str | None,
-    registry: str | None,
-    offline: bool,
-    allow_degraded: bool,
-    dry_run: bool,
-    verbose: bool,
-) -> int | Report:
+def run(app: App, /, *, reference: PackageReference, dry_run: bool, **given: Any) -> int | Report:
     """Run the MCP server REF on standard input and output.
 
     The server sees its own files, what you grant below, and nothing else: no home folder, no hosts and no
@@ -78,28 +54,12 @@ def run(
       mcp run acme/tool@1.0.0 --allow-net api.example.com:443 --allow-net 127.0.0.1:11434
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
-    on_missing = "degrade" if allow_degraded else None
-    app = app.with_overrides({"registry": registry, "timeout": timeout, "on_missing": on_missing})
-    if verbose and app.settings.log.level != "debug":
-        app = app.with_overrides({"log_level": "info"})
-    request = RunRequest(
-        reference=reference,
-        arguments=arguments,
-        environment=environment,
-        environment_files=environment_files,
-        mounts=mounts,
-        network=network,
-        options=_parse_options(options),
-        offline=offline,
-    )
-    if dry_run:
-        from mcp_client.cli.plan import plan_report
+    flags = RunFlags(reference=str(reference), **given)
+    if not dry_run:
+        return start(app, flags)
+    from mcp_client.cli.plan import plan_report
+    from mcp_client.pipeline import plan_run
 
-        plan = plan_run(app, request)
-        return plan_report(plan, app.backend.forecast(plan.policy))
-    outcome = run_package(app, request)
-    if outcome.kind != "exit":
-        app.log.warning(outcome.describe())
-    else:
-        app.log.info(outcome.describe())
-    return outcome.exit_status
+    app, request = prepare(app, flags)
+    plan = plan_run(app, request)
+    return plan_report(plan, app.backend.forecast(plan.policy))

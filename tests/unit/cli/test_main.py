@@ -9,7 +9,8 @@ import pytest
 import mcp_client
 from mcp_client.cli import group
 from mcp_client.cli.group import Entry
-from mcp_client.cli.main import ENTRIES, main, program
+from mcp_client.cli.main import main
+from mcp_client.cli.program import ENTRIES, program
 from mcp_client.errors import MCPError
 
 HEAVY = {

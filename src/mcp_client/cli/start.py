@@ -1,0 +1,49 @@
+"""From the flags of ``mcp run`` to a server that ran: the part that needs no command line library."""
+
+from collections.abc import Sequence
+
+from mcp_client.app import App
+from mcp_client.cli.flags import RunFlags
+from mcp_client.errors import MCPError
+from mcp_client.pipeline import RunRequest, run_package
+from mcp_client.reference import parse_reference
+
+
+def prepare(app: App, flags: RunFlags) -> tuple[App, RunRequest]:
+    """The settings and the request that ``flags`` stand for. Raises ``option-invalid`` and ``config-*``."""
+    on_missing = "degrade" if flags.allow_degraded else None
+    app = app.with_overrides({"registry": flags.registry, "timeout": flags.timeout, "on_missing": on_missing})
+    if flags.verbose and app.settings.log.level != "debug":
+        app = app.with_overrides({"log_level": "info"})
+    request = RunRequest(
+        reference=parse_reference(flags.reference),
+        arguments=flags.arguments,
+        environment=flags.environment,
+        environment_files=flags.environment_files,
+        mounts=flags.mounts,
+        network=flags.network,
+        options=_parse_options(flags.options),
+        offline=flags.offline,
+    )
+    return app, request
+
+
+def start(app: App, flags: RunFlags) -> int:
+    """Run the package to its end; the exit status of ``mcp run``. Raises MCPError."""
+    app, request = prepare(app, flags)
+    outcome = run_package(app, request)
+    if outcome.kind != "exit":
+        app.log.warning(outcome.describe())
+    else:
+        app.log.info(outcome.describe())
+    return outcome.exit_status
+
+
+def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
+    options = []
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise MCPError("option-invalid", f"not NAME=VALUE: {text[:100]!r}", hint="write --set NAME=VALUE")
+        options.append((name, value))
+    return options
