@@ -90,8 +90,7 @@ def _fetch(
         manifest = _manifest(app, resolution)
         if accept is not None:
             accept(manifest, None)
-        app.cache.add("bundle", bundle, lambda: app.registry.fetch(bundle, limit), limit)
-        tree = app.cache.unpack(bundle.digest)
+        tree = app.cache.add_bundle(bundle, lambda: app.registry.fetch(bundle, limit), limit)
         if accept is not None:
             accept(manifest, tree)
     form = to_form(manifest)

@@ -1,29 +1,32 @@
-"""Bring artifacts and trees into the cache: verified, whole, and by one rename."""
+"""Bring artifacts and trees into the cache: verified, whole, and by one rename each.
 
-import ctypes
+Everything is made in a staging folder and put on the disk there. The rename is the one moment at which an
+entry begins to exist, so a kill, a full disk or a power cut leaves nothing or a whole entry.
+"""
+
 import hashlib
 import os
 import stat
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from mcp_client.cache.staging import locked, make_folder, staging_folder, storage_errors, write_all
-from mcp_client.cache.unpack import unpack_bundle
+from mcp_client.cache.durable import sync_path, watched_disk
+from mcp_client.cache.interrupt import Wait
+from mcp_client.cache.receive import Taker, new_file, read_file, receive
+from mcp_client.cache.staging import locked, make_folder, staging_folder, storage_errors
+from mcp_client.cache.unpacking import Unpacking
 from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
 from mcp_client.resolution import Descriptor
 
 _TREE_MODE = 0o555
+_BUNDLE = "bundle"
+
+Chunks = Callable[[], Iterator[bytes]]
 
 
 def publish_artifact(
-    cache: str,
-    kind: str,
-    path: str,
-    descriptor: Descriptor,
-    chunks: Callable[[], Iterator[bytes]],
-    limit: int,
+    cache: str, kind: str, path: str, descriptor: Descriptor, chunks: Chunks, limit: int
 ) -> str:
     """Store what ``chunks`` yields at ``path`` if its digest is the descriptor's. See Cache.add()."""
     if _is_intact(path, descriptor.digest):
@@ -32,85 +35,125 @@ def publish_artifact(
         if _is_intact(path, descriptor.digest):
             return path
         with staging_folder(cache) as staging:
-            folder = os.path.join(staging, "entry")
-            with storage_errors(folder):
-                os.mkdir(folder, 0o755)
-            _receive(os.path.join(folder, os.path.basename(path)), kind, descriptor, chunks, limit)
+            folder = _new_entry(staging)
+            file = os.path.join(folder, os.path.basename(path))
+            with new_file(file) as write:
+                receive(kind, descriptor, _from(chunks), limit, [write])
             with storage_errors(path):
-                _sync(folder)
+                sync_path(file)
+                sync_path(folder)
                 _publish(cache, folder, os.path.dirname(path), staging)
     return path
 
 
-def publish_tree(cache: str, archive: str, tree: str, settings: CacheSettings) -> int | None:
-    """Unpack ``archive`` at ``tree``, once; its size in bytes, None if it was there. See Cache.unpack()."""
-    with locked(cache, f"tree-{os.path.basename(tree)[-64:]}"):
+def publish_bundle(
+    cache: str,
+    archive: str,
+    tree: str,
+    descriptor: Descriptor,
+    chunks: Chunks,
+    limit: int,
+    settings: CacheSettings,
+) -> int | None:
+    """Store a bundle at ``archive`` and unpack it at ``tree`` while it comes in. See Cache.add_bundle().
+
+    The tree's size in bytes; None if it was there.
+    """
+    hexadecimal = descriptor.digest.hex
+    with locked(cache, f"{_BUNDLE}-{hexadecimal}"), locked(cache, f"tree-{hexadecimal}"):
         if os.path.isdir(tree):
             _close_tree(tree)
             return None
+        size = _publish_stored(cache, archive, tree, descriptor.digest, settings)
+        if size is not None:
+            return size
+        with staging_folder(cache) as staging:
+            entry, folder = _new_entry(staging), os.path.join(staging, "tree")
+            with watched_disk(staging) as disk:
+                with new_file(os.path.join(entry, os.path.basename(archive))) as write:
+                    size = _unpack(descriptor, chunks, limit, folder, settings, [write])
+                disk.sync()
+            with storage_errors(tree):
+                _publish(cache, entry, os.path.dirname(archive), staging)
+                _publish_tree(cache, folder, tree, staging)
+            return size
+
+
+def publish_tree(cache: str, archive: str, tree: str, digest: Digest, settings: CacheSettings) -> int | None:
+    """Unpack the stored ``archive`` at ``tree``, once; its size, None if it was there. See Cache.unpack()."""
+    with locked(cache, f"tree-{digest.hex}"):
+        if os.path.isdir(tree):
+            _close_tree(tree)
+            return None
+        size = _publish_stored(cache, archive, tree, digest, settings)
+        if size is None:
+            raise MCPError(
+                "cache-damaged",
+                f"{archive} was removed meanwhile, or damaged",
+                hint="run the same command again",
+            )
+        return size
+
+
+def _publish_stored(
+    cache: str, archive: str, tree: str, digest: Digest, settings: CacheSettings
+) -> int | None:
+    """Unpack a bundle that is here; None when there is none, or it is not what it was."""
+    try:
+        opened = os.open(archive, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
         with staging_folder(cache) as staging:
             folder = os.path.join(staging, "tree")
-            try:
-                size = _unpack(archive, folder, settings)
-            except MCPError as error:
-                if error.code.startswith("bundle-"):
-                    # Nothing will ever come of it, so it need not wait for its eviction.
-                    _move(os.path.dirname(archive), os.path.join(staging, "refused"))
-                raise
+            with watched_disk(staging) as disk:
+                size = os.fstat(opened).st_size
+                try:
+                    written = _unpack(
+                        Descriptor(digest, "", None), lambda: read_file(opened), size, folder, settings
+                    )
+                except MCPError as error:
+                    if error.code == "digest-mismatch":
+                        return None
+                    if error.code.startswith("bundle-"):
+                        # Nothing will ever come of it, so it need not wait for its eviction.
+                        _move(os.path.dirname(archive), os.path.join(staging, "refused"))
+                    raise
+                disk.sync()
             with storage_errors(tree):
-                _sync_all(folder)
-                # Another user, such as the one servers run as under root, must be able to read it.
-                os.chmod(folder, 0o755)
-                _publish(cache, folder, tree, staging)
-                # Only now: moving a folder elsewhere writes in it.
-                os.chmod(tree, _TREE_MODE)
-    return size
-
-
-def _unpack(archive: str, folder: str, settings: CacheSettings) -> int:
-    try:
-        file = open(archive, "rb")  # noqa: SIM115  closed below
-    except FileNotFoundError as error:
-        raise MCPError(
-            "cache-damaged", f"{archive} was removed meanwhile", hint="run the same command again"
-        ) from error
-    with file, storage_errors(folder):
-        return unpack_bundle(file, folder, max_bytes=settings.max_unpacked, max_entries=settings.max_entries)
-
-
-def _receive(
-    path: str, kind: str, descriptor: Descriptor, chunks: Callable[[], Iterator[bytes]], limit: int
-) -> None:
-    """Write the chunks to ``path`` while hashing them; the file is on the disk when this returns.
-
-    What goes wrong while a chunk is awaited is the registry's affair and passes as it is.
-    """
-    if descriptor.size is not None and descriptor.size > limit:
-        raise _too_large(kind, descriptor.size, limit)
-    received, hasher = 0, hashlib.sha256()
-    with storage_errors(path):
-        descriptor_of_file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        for chunk in chunks():
-            received += len(chunk)
-            if received > limit:
-                raise _too_large(kind, received, limit)
-            hasher.update(chunk)
-            with storage_errors(path):
-                write_all(descriptor_of_file, chunk)
-        with storage_errors(path):
-            os.fchmod(descriptor_of_file, 0o444)
-            os.fsync(descriptor_of_file)
+                _publish_tree(cache, folder, tree, staging)
+            return written
     finally:
-        os.close(descriptor_of_file)
-    if hasher.hexdigest() != descriptor.digest.hex:
-        got = f"sha256:{hasher.hexdigest()}"
-        raise MCPError(
-            "digest-mismatch",
-            f"the {kind} is not what the registry promised: expected {descriptor.digest}, got {got}",
-            hint="it was damaged or changed on the way; nothing was kept, so try again",
-            details={"expected": str(descriptor.digest), "got": got, "bytes": received},
-        )
+        os.close(opened)
+
+
+def _unpack(
+    descriptor: Descriptor,
+    chunks: Chunks,
+    limit: int,
+    folder: str,
+    settings: CacheSettings,
+    takers: Iterable[Taker] = (),
+) -> int:
+    """Unpack as ``folder`` what ``chunks`` yields, and give it to the ``takers``; the tree's size.
+
+    Whatever the archive is like, other bytes than the descriptor's are a ``digest-mismatch`` and no more.
+    """
+    with Wait() as wait, Unpacking(folder, settings, wait.break_off) as unpacking:
+        receive(_BUNDLE, descriptor, wait.each(_from(chunks)), limit, [unpacking.feed, *takers])
+        return unpacking.finish()
+
+
+def _from(chunks: Chunks) -> Iterator[bytes]:
+    """``chunks`` is called only when the first one is wanted: what can be refused before is not asked for."""
+    yield from chunks()
+
+
+def _new_entry(staging: str) -> str:
+    folder = os.path.join(staging, "entry")
+    with storage_errors(folder):
+        os.mkdir(folder, 0o755)
+    return folder
 
 
 def _is_intact(path: str, digest: Digest) -> bool:
@@ -129,6 +172,14 @@ def _publish(cache: str, folder: str, target: str, staging: str) -> None:
     os.rename(folder, target)
 
 
+def _publish_tree(cache: str, folder: str, tree: str, staging: str) -> None:
+    # Another user, such as the one servers run as under root, must be able to read it.
+    os.chmod(folder, 0o755)
+    _publish(cache, folder, tree, staging)
+    # Only now: moving a folder elsewhere writes in it.
+    os.chmod(tree, _TREE_MODE)
+
+
 def _move(path: str, target: str) -> None:
     """Move a folder that may not be there."""
     try:
@@ -144,35 +195,3 @@ def _close_tree(tree: str) -> None:
             os.chmod(tree, _TREE_MODE)
     except OSError:
         return
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_all(folder: str) -> None:
-    """Put a whole tree on the disk in one call: a power cut must not leave a published tree half empty."""
-    if sys.platform != "linux":
-        os.sync()
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # syncfs(2) reports what could not be written since Linux 5.8.
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), folder)
-    finally:
-        os.close(descriptor)
-
-
-def _too_large(kind: str, size: int, limit: int) -> MCPError:
-    return MCPError(
-        "download-too-large",
-        f"the {kind} has more than {limit} bytes (at least {size})",
-        hint=f"if you trust it, raise registry.max_{kind}",
-        details={"limit": limit},
-    )

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from filelock import FileLock
 
+from mcp_client.cache.interrupt import ended_tidily
 from mcp_client.errors import MCPError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -54,14 +55,15 @@ def locked(cache: str, name: str) -> Iterator[None]:
 def staging_folder(cache: str) -> Iterator[str]:
     """A private folder on the cache's file system; whatever is left in it is removed at the end."""
     parent = make_folder(cache, STAGING, 0o700)
-    with storage_errors(parent):
-        _sweep(parent)
-        path, lock = _new_folder(parent)
-    try:
-        yield path
-    finally:
-        remove_tree(path)
-        os.close(lock)
+    with ended_tidily():
+        with storage_errors(parent):
+            _sweep(parent)
+            path, lock = _new_folder(parent)
+        try:
+            yield path
+        finally:
+            remove_tree(path)
+            os.close(lock)
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def storage_errors(path: str) -> Iterator[None]:
         raise MCPError("cache-unwritable", f"cannot store {place}: {error.strerror}", hint=hint) from error
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write ``data`` whole: the last write before a disk is full may take only a part, without an error."""
     left = memoryview(data)
     while left:

@@ -118,6 +118,24 @@ class Cache:
         path = self.artifact_path(kind, descriptor.digest)
         return publish_artifact(self.folder, kind, path, descriptor, chunks, limit)
 
+    def add_bundle(self, descriptor: Descriptor, chunks: Callable[[], Iterator[bytes]], limit: int) -> str:
+        """Store a bundle and unpack it in one pass; its tree, as unpack() returns it.
+
+        Like add() and then unpack(), and it raises what they raise; but other bytes than the digest's are
+        always a ``digest-mismatch``, whatever they would unpack to.
+        """
+        from mcp_client.cache.publish import publish_bundle
+
+        digest = descriptor.digest
+        archive, tree = self.artifact_path("bundle", digest), self.tree_path(digest)
+        if os.path.isdir(tree):
+            self.add("bundle", descriptor, chunks, limit)
+            return self.unpack(digest)
+        size = publish_bundle(self.folder, archive, tree, descriptor, chunks, limit, self.settings)
+        if size is not None:
+            self.database.note("insert or replace into tree values (?, ?)", str(digest), size)
+        return tree
+
     def unpack(self, digest: Digest) -> str:
         """Unpack a stored bundle, once, and return its tree, read-only and readable by every user.
 
@@ -127,7 +145,7 @@ class Cache:
         from mcp_client.cache.publish import publish_tree
 
         archive, tree = self.artifact_path("bundle", digest), self.tree_path(digest)
-        size = publish_tree(self.folder, archive, tree, self.settings)
+        size = publish_tree(self.folder, archive, tree, digest, self.settings)
         if size is not None:
             self.database.note("insert or replace into tree values (?, ?)", str(digest), size)
         return tree

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from mcp_client.cache.gunzip import GzipStream
+from mcp_client.cache.bytestream import ByteStream
 from mcp_client.cache.refusals import header_too_large, invalid, unsafe
 
 _BLOCK = 512
@@ -43,7 +43,7 @@ class Member(NamedTuple):
     target: str
 
 
-def read_members(stream: GzipStream) -> Iterator[Member]:
+def read_members(stream: ByteStream) -> Iterator[Member]:
     """All entries in order. A file's data may be read from ``stream`` before the next one is asked for.
 
     Raises ``bundle-invalid``, ``bundle-unsafe`` (a name that is no UTF-8) and ``bundle-too-large``.
@@ -103,7 +103,7 @@ def _member(header: bytes, kind: bytes, size: int, extended: dict[str, bytes]) -
     )
 
 
-def _header_data(stream: GzipStream, size: int) -> bytes:
+def _header_data(stream: ByteStream, size: int) -> bytes:
     if size > _MAX_HEADER:
         raise header_too_large(_MAX_HEADER)
     data = stream.read(size)

@@ -10,9 +10,9 @@ import os
 import re
 import stat
 import unicodedata
-from typing import BinaryIO
+from collections.abc import Iterable
 
-from mcp_client.cache.gunzip import GzipStream
+from mcp_client.cache.bytestream import ByteStream
 from mcp_client.cache.refusals import too_large, too_many, unsafe
 from mcp_client.cache.staging import write_all
 from mcp_client.cache.tar import Member, read_members
@@ -28,14 +28,19 @@ _LATEST = (1 << 32) - 1
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def unpack_bundle(archive: BinaryIO, target: str, *, max_bytes: int, max_entries: int) -> int:
-    """Unpack the gzip-compressed tar file ``archive`` as the new folder ``target``; bytes written.
+def most_plain_bytes(max_bytes: int, max_entries: int) -> int:
+    """How many bytes an archive may have before it is compressed, when its files may have ``max_bytes``."""
+    return max_bytes + (max_entries + 16) * _OVERHEAD
 
-    Raises ``bundle-invalid``, ``bundle-unsafe``, ``bundle-too-large`` and OSError.
+
+def unpack_tar(pieces: Iterable[bytes], target: str, *, max_bytes: int, max_entries: int) -> int:
+    """Unpack the tar archive that ``pieces`` are as the new folder ``target``; bytes written.
+
+    Raises ``bundle-invalid``, ``bundle-unsafe``, ``bundle-too-large``, OSError, and what ``pieces`` raises.
     """
     os.mkdir(target, 0o755)
     tree = _Tree(target, max_bytes, max_entries)
-    stream = GzipStream(archive, max_bytes + (max_entries + 16) * _OVERHEAD)
+    stream = ByteStream(pieces)
     for member in read_members(stream):
         tree.add(member, stream)
     tree.finish()
@@ -86,7 +91,7 @@ class _Tree:
         self._folders: list[str] = []
         self._links: list[_Link] = []
 
-    def add(self, member: Member, stream: GzipStream) -> None:
+    def add(self, member: Member, stream: ByteStream) -> None:
         """Create one entry. Raises ``bundle-unsafe`` and ``bundle-too-large``."""
         self._count()
         path = _checked_path(member.name)
@@ -144,7 +149,7 @@ class _Tree:
             )
         return folder, name, os.path.join(self._path, path)
 
-    def _add_file(self, path: str, member: Member, stream: GzipStream) -> None:
+    def _add_file(self, path: str, member: Member, stream: ByteStream) -> None:
         if member.mode & (stat.S_ISUID | stat.S_ISGID):
             raise unsafe(path, "has a setuid or setgid bit")
         if self.written + member.size > self._max_bytes:

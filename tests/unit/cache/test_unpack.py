@@ -11,14 +11,17 @@ import pytest
 from kit import hostile
 from kit.bundle import EPOCH, device, hard_link, link, pack, pack_files, regular
 
-from mcp_client.cache.unpack import unpack_bundle
+from mcp_client.cache.gunzip import gunzip
+from mcp_client.cache.unpack import most_plain_bytes, unpack_tar
 from mcp_client.errors import MCPError
 
 X = b"x"
 
 
 def unpack(archive, target, max_bytes=1_000_000, max_entries=1000):
-    return unpack_bundle(io.BytesIO(archive), str(target), max_bytes=max_bytes, max_entries=max_entries)
+    chunks = (archive[at : at + 65536] for at in range(0, len(archive), 65536))
+    plain = gunzip(chunks, most_plain_bytes(max_bytes, max_entries))
+    return unpack_tar(plain, str(target), max_bytes=max_bytes, max_entries=max_entries)
 
 
 def refused(archive, target, code="bundle-unsafe", **limits):
@@ -563,11 +566,13 @@ def test_a_tree_belongs_to_whoever_unpacks_it(tmp_path):
 def test_a_hostile_archive_is_not_held_in_memory(tmp_path):
     """Eight hundred thousand records would be."""
     code = """
-import io, resource, sys
-from mcp_client.cache.unpack import unpack_bundle
+import resource, sys
+from mcp_client.cache.gunzip import gunzip
+from mcp_client.cache.unpack import unpack_tar
 resource.setrlimit(resource.RLIMIT_DATA, (80 << 20, 80 << 20))
 with open(sys.argv[1], "rb") as file:
-    unpack_bundle(file, sys.argv[2], max_bytes=1 << 30, max_entries=1 << 20)
+    plain = gunzip(iter(lambda: file.read(65536), b""), 1 << 40)
+    unpack_tar(plain, sys.argv[2], max_bytes=1 << 30, max_entries=1 << 20)
 """
     archive = tmp_path / "a.tar.gz"
     entry = pax(*[(b"k%d" % n, b"") for n in range(2000)]) + header("d", tarfile.DIRTYPE)
