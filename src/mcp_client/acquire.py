@@ -19,6 +19,8 @@ _NO_REFUSAL = frozenset(
         "forbidden",
         "rate-limited",
         "registry-unavailable",
+        "registry-untrusted",
+        "token-expired",
         "unauthorized",
     }
 )

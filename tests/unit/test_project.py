@@ -32,7 +32,7 @@ PACKAGE_IMPORTS = {
     "manifest": {"network.rules"},
     "network": set(),
     "policy": {"config.settings", "manifest.model", "network.combine", "network.rules"},
-    "registry": {"config.settings"},
+    "registry": {"config.settings", "network.addresses", "network.closed"},
     "runtimes": {"manifest.constraint", "manifest.model"},
     "sandbox": {
         "config.settings",
@@ -48,6 +48,7 @@ COMPOSITION = {"acquire", "app", "pipeline"}
 # Whole files that these libraries belong to; anywhere else they would cost every start.
 EDGE_LIBRARIES = {
     "httpx": {"registry"},
+    "httpcore": {"registry"},
     "pydantic": {"config", "manifest", "registry"},
     "yaml": {"config"},
     "pyseccomp": {"sandbox"},

@@ -36,10 +36,13 @@ def login(app: App, registry: str | None, token: str | None, token_stdin: bool) 
         raise MCPError("usage", "--token and --token-stdin are both given", hint="use one of them")
     if token is not None:
         app.log.warning("a token on the command line shows in process lists; --token-stdin does not")
-    app.credentials.store(origin, _checked(_given(token, origin, from_stdin=token_stdin)))
-    if app.settings.registry.token:
+    accepted = _checked(_given(token, origin, from_stdin=token_stdin))
+    ends = _end_of(accepted, origin)
+    app.credentials.store(origin, accepted)
+    if _outdone_by_environment(app):
         app.log.warning("MCP_REGISTRY_TOKEN is set, and is used instead of the stored token")
-    return Report({"registry": origin}, f"token for {printable(origin)} stored")
+    until = f"; it ends at {ends}" if ends else ""
+    return Report({"registry": origin, "ends": ends}, f"token for {printable(origin)} stored{until}")
 
 
 @click.command(short_help="Forget a registry's token.")
@@ -88,6 +91,27 @@ def _given(token: str | None, origin: str, *, from_stdin: bool) -> str:
         )
     answer: str = click.prompt(f"Token for {printable(origin)}", hide_input=True, err=True)
     return answer
+
+
+def _end_of(token: str, origin: str) -> str | None:
+    """When the token ends, if it tells (UTC). Raises ``token-expired`` for one that nobody would take."""
+    from mcp_client.registry.tokens import end_of, expired, utc
+
+    end = end_of(token)
+    if end is not None and expired(end):
+        raise MCPError(
+            "token-expired",
+            f"the token for {printable(origin)} ended at {utc(end)}; it was not stored",
+            hint="get a new one from the registry, and check this machine's clock",
+        )
+    return None if end is None else utc(end)
+
+
+def _outdone_by_environment(app: App) -> bool:
+    from mcp_client.registry.client import token_for
+
+    token = token_for(app.registry_url, app.settings.registry, app.credentials)
+    return token is not None and token.source == "environment"
 
 
 def _checked(token: str) -> str:

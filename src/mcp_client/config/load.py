@@ -95,14 +95,15 @@ def _build(config: Mapping[str, Any], environ: Mapping[str, str], home: str, use
     cache["dir"] = _absolute(
         environ.get("MCP_CACHE_DIR") or cache.get("dir") or os.path.join(home, "cache"), user
     )
+    registry = dict(config.get("registry", {}))
+    ca_file = environ.get("MCP_REGISTRY_CA_FILE") or registry.get("ca_file")
+    registry["ca_file"] = _absolute(ca_file, user) if ca_file else None
     audit = dict(config.get("audit", {}))
     audit["file"] = _absolute(audit.get("file") or os.path.join(home, "audit.log"), user)
     return Settings(
         home=home,
         config_file=None,
-        registry=RegistrySettings(
-            **config.get("registry", {}), token=environ.get("MCP_REGISTRY_TOKEN", "").strip() or None
-        ),
+        registry=RegistrySettings(**registry, token=environ.get("MCP_REGISTRY_TOKEN", "").strip() or None),
         cache=CacheSettings(**cache),
         executor=ExecutorSettings(**config.get("executor", {})),
         policy=_policy(config),
@@ -128,6 +129,9 @@ def _override(settings: Settings, overrides: Mapping[str, str], environ: Mapping
     def given(name: str, parse: Callable[[str], T], default: T) -> T:
         if name in overrides:
             return _parse(parse, overrides[name], _FLAGS[name], "usage")
+        return configured(name, parse, default)
+
+    def configured(name: str, parse: Callable[[str], T], default: T) -> T:
         if environ.get(_VARIABLES[name]):
             return _parse(parse, environ[_VARIABLES[name]], _VARIABLES[name], "config-invalid")
         return default
@@ -136,7 +140,10 @@ def _override(settings: Settings, overrides: Mapping[str, str], environ: Mapping
     if overrides.get("on_missing") == "degrade":
         settings = settings._replace(sandbox=SandboxSettings("degrade"))
     return settings._replace(
-        registry=registry._replace(url=given("registry", registry_url, registry.url)),
+        registry=registry._replace(
+            url=given("registry", registry_url, registry.url),
+            configured=configured("registry", registry_url, registry.url),
+        ),
         executor=executor._replace(
             default_timeout=given("timeout", optional_duration, executor.default_timeout)
         ),

@@ -42,6 +42,10 @@ def _url(value: Any) -> str | None:
     return None if value is None else values.registry_url(_text(value))
 
 
+def _optional_path(value: Any) -> str | None:
+    return None if value is None or value == values.NOTHING else values.anchored_path(_text(value))
+
+
 def _allowed_host(value: Any) -> str:
     return str(*parse_rules([_text(value)]))
 
@@ -61,6 +65,7 @@ Count = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
 OptionalCount = Annotated[Count | None, BeforeValidator(_optional_count)]
 Url = Annotated[str | None, BeforeValidator(_url)]
 Path = Annotated[str, BeforeValidator(lambda value: values.anchored_path(_text(value)))]
+OptionalPath = Annotated[str | None, BeforeValidator(_optional_path)]
 Level = Annotated[LogLevel, BeforeValidator(lambda value: values.log_level(_text(value)))]
 Pattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_*?\[\]!-]+$", max_length=256)]
 AllowedHost = Annotated[str, BeforeValidator(_allowed_host)]
@@ -78,7 +83,10 @@ class Registry(Section):
     """``registry:``."""
 
     url: Url = None
+    connect_timeout: Duration = 0
     timeout: Duration = 0
+    download_timeout: Duration = 0
+    ca_file: OptionalPath = None
     insecure: bool = False
     max_manifest: Size = 0
     max_bundle: Size = 0

@@ -16,11 +16,20 @@ LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 
 
 class RegistrySettings(NamedTuple):
-    """Where packages come from. ``timeout`` in seconds for each connect and read, sizes in bytes."""
+    """Where packages come from: times in seconds, sizes in bytes.
+
+    ``timeout`` is for each read, and ``download_timeout`` for a whole artifact with all tries. ``token`` is
+    the environment's and belongs to ``configured``, the registry that environment and file name, whatever a
+    flag or a lock file says.
+    """
 
     url: str | None = None
+    connect_timeout: float = 10.0
     timeout: float = 30.0
+    download_timeout: float = 1800.0
+    configured: str | None = None
     token: str | None = None
+    ca_file: str | None = None
     insecure: bool = False
     max_manifest: int = 10_000_000
     max_bundle: int = 100_000_000

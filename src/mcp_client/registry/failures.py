@@ -66,6 +66,24 @@ def protocol(url: str, problem: str) -> MCPError:
     )
 
 
+def untrusted(url: str, problem: str) -> MCPError:
+    """``registry-untrusted`` for one URL whose certificate is not believed."""
+    return MCPError(
+        "registry-untrusted",
+        f"{shown(url)} cannot prove who it is: {problem}",
+        hint="if its authority is your own, name that one's file as registry.ca_file (MCP_REGISTRY_CA_FILE)",
+    )
+
+
+def changed(url: str) -> MCPError:
+    """``download-truncated``: what would come now belongs to another file than what is here."""
+    return MCPError(
+        "download-truncated",
+        f"the file changed while it was downloaded: {shown(url)}",
+        hint="try again; nothing was kept",
+    )
+
+
 def truncated(url: str, done: int, total: int | None) -> MCPError:
     """``download-truncated``; counts are bytes."""
     of = "" if total is None else f" of {total}"
@@ -77,16 +95,19 @@ def truncated(url: str, done: int, total: int | None) -> MCPError:
     )
 
 
-def refusal(status: int, url: str, body: bytes, subject: str) -> MCPError:
-    """The failure for an HTTP status that is not the one hoped for; ``subject`` is what was asked for."""
+def refusal(status: int, url: str, body: bytes, subject: str, login: str = "mcp login") -> MCPError:
+    """The failure for an HTTP status that is not the one hoped for.
+
+    ``subject`` is what was asked for, ``login`` the hint for whoever needs a (another) token.
+    """
     words = parse_refusal(body)
     said = f": {words}" if words else ""
     details: dict[str, str | int] = {"status": status}
     if status == 401:  # noqa: PLR2004 HTTP's own numbers are the clearest names
-        code, message, hint = "unauthorized", f"the registry wants a token for {subject}", "mcp login"
+        code, message, hint = "unauthorized", f"the registry wants a token for {subject}", login
     elif status == 403:  # noqa: PLR2004
         code, message = "forbidden", f"the registry does not give you {subject}"
-        hint = "ask the registry's owner for access, or use another token: mcp login"
+        hint = f"ask the registry's owner for access, or use another token: {login}"
     elif status == 404:  # noqa: PLR2004
         code, message = "package-not-found", f"the registry does not have {subject}"
         hint = "check the name, the version and registry.url"

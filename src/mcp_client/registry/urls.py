@@ -6,9 +6,12 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from mcp_client.errors import MCPError, printable
+from mcp_client.network.addresses import parse_address
+from mcp_client.registry.reach import is_loopback
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IPV6 = re.compile(r"\[[0-9a-f:.]+\](?::[0-9]*)?\Z", re.IGNORECASE)
+_NUMERIC = re.compile(r"(?:\A|\.)(?:[0-9]+|0x[0-9a-f]*)\Z")
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\Z")
 
 
@@ -18,15 +21,13 @@ class Location(NamedTuple):
     url: str
     scheme: str
     host: str
+    port: int
     origin: str
 
     @property
     def loopback(self) -> bool:
-        """Whether the host is this machine, by name; nothing is looked up."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        """Whether the host is this machine, by name or by address; nothing is looked up."""
+        return is_loopback(self.host)
 
 
 def origin_of(url: str) -> str:
@@ -60,13 +61,16 @@ def parse_location(url: str) -> Location:
         raise ValueError("neither https nor http")
     if "@" in parts.netloc:
         raise ValueError("a user name or a password in it")
+    if port == 0:
+        raise ValueError("a port that no server has")
     host = _host(parts)
     # What is asked is rebuilt from what was checked: no other parser can see another host in it.
     netloc = f"[{host}]" if ":" in host else host
     if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
         netloc = f"{netloc}:{port}"
     asked = parts._replace(netloc=netloc, fragment="").geturl()
-    return Location(asked, parts.scheme, host, f"{parts.scheme}://{netloc}")
+    port = port or _DEFAULT_PORTS[parts.scheme]
+    return Location(asked, parts.scheme, host, port, f"{parts.scheme}://{netloc}")
 
 
 def shown(url: str) -> str:
@@ -93,4 +97,7 @@ def _host(parts: SplitResult) -> str:
             raise ValueError("malformed") from None
     if not _HOST_NAME.match(host):
         raise ValueError("a host with characters that no host has")
+    if _NUMERIC.search(host) and parse_address(host) is None:
+        # The C library reads 127.1, 2130706433 and 0x7f.1 as addresses, others as names (URL Standard, 3.5).
+        raise ValueError("an address in an unusual spelling")
     return host

@@ -1,3 +1,4 @@
+import base64
 import io
 import json
 import os
@@ -33,7 +34,7 @@ def test_token_from_standard_input(call, home, monkeypatch):
     called = call("login", "--registry", URL, "--token-stdin", "--json")
 
     assert (called.status, called.stderr) == (0, "")
-    assert called.envelope["result"] == {"registry": ORIGIN}
+    assert called.envelope["result"] == {"registry": ORIGIN, "ends": None}
     assert TOKEN in stored(home)
     assert TOKEN not in called.stdout
     assert stat.S_IMODE(os.stat(os.path.join(home, "auth.json")).st_mode) == 0o600
@@ -121,12 +122,48 @@ def test_logout(call, home):
 
 def test_a_stored_token_that_will_not_be_used_is_told(call, monkeypatch):
     monkeypatch.setenv("MCP_REGISTRY_TOKEN", "other")
+    monkeypatch.setenv("MCP_REGISTRY_URL", URL)
     give(monkeypatch, TOKEN)
 
-    called = call("login", "--registry", URL, "--token-stdin")
+    called = call("login", "--token-stdin")
 
     assert "MCP_REGISTRY_TOKEN" in called.stderr
     assert "other" not in called.stderr
+
+
+def test_a_token_of_the_environment_is_nothing_to_another_registry(call, monkeypatch):
+    monkeypatch.setenv("MCP_REGISTRY_TOKEN", "other")
+    give(monkeypatch, TOKEN)
+
+    assert call("login", "--registry", URL, "--token-stdin").stderr == ""
+
+
+def jwt(**claims):
+    parts = ({"alg": "none"}, claims)
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    return ".".join([*encoded, "signature"])
+
+
+def test_a_token_that_has_ended_is_not_stored(call, home, monkeypatch):
+    give(monkeypatch, jwt(exp=1_000_000_000))
+
+    called = call("login", "--registry", URL, "--token-stdin")
+
+    assert called.status == 1
+    assert "error[token-expired]" in called.stderr
+    assert "2001-09-09 01:46:40 UTC" in called.stderr
+    assert not os.path.exists(os.path.join(home, "auth.json"))
+
+
+def test_when_a_token_ends_is_told(call, home, monkeypatch):
+    token = jwt(exp=4_000_000_000)
+    give(monkeypatch, token)
+
+    called = call("login", "--registry", URL, "--token-stdin", "--json")
+
+    assert called.envelope["result"]["ends"] == "2096-10-02 07:06:40 UTC"
+    assert token in stored(home)
+    assert token not in called.stdout + called.stderr
 
 
 def test_a_file_others_can_read_is_refused(call, home):

@@ -16,7 +16,10 @@ EXAMPLE = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "docs", "con
 # A value other than the default for each key, and how it reads in the settings.
 OTHERS = {
     "registry.url": ("file:///srv/registry", "file:///srv/registry"),
+    "registry.connect_timeout": ("6s", 6.0),
     "registry.timeout": ("7s", 7.0),
+    "registry.download_timeout": ("8m", 480.0),
+    "registry.ca_file": ("/etc/ssl/own.pem", "/etc/ssl/own.pem"),
     "registry.insecure": (True, True),
     "registry.max_manifest": ("1M", 1 << 20),
     "registry.max_bundle": ("2M", 2 << 20),

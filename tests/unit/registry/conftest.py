@@ -17,7 +17,7 @@ import pytest
 from mcp_client.config.settings import RegistrySettings
 from mcp_client.digest import Digest
 from mcp_client.reference import parse_reference
-from mcp_client.registry import https
+from mcp_client.registry import download, https
 from mcp_client.registry.client import open_registry
 from mcp_client.registry.credentials import Credentials
 from mcp_client.resolution import Descriptor
@@ -158,7 +158,8 @@ def pauses(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
     slept = []
     clock = SimpleNamespace(sleep=slept.append, monotonic=time.monotonic)
-    monkeypatch.setattr(https, "time", clock)
+    for module in (https, download):
+        monkeypatch.setattr(module, "time", clock)
     return slept
 
 
@@ -186,7 +187,7 @@ def open_at(tmp_path):
     opened = []
 
     def open_it(url, token=None, dialect=None, on_dialect=lambda _dialect: None, **settings):
-        settings = RegistrySettings(url, **{"timeout": 20.0, "token": token, **settings})
+        settings = RegistrySettings(url, **{"timeout": 20.0, "token": token, "configured": url, **settings})
         credentials = Credentials(str(tmp_path / "home" / "auth.json"))
         opened.append(
             open_registry(

@@ -79,10 +79,6 @@ def test_loopback(host):
     "host",
     [
         "127.0.0.1.example",
-        "127.1",
-        "0177.0.0.1",
-        "127.0.0.01",
-        "2130706433",
         "0.0.0.0",
         "localhost.example",
         "notlocalhost",
@@ -93,6 +89,29 @@ def test_loopback(host):
 )
 def test_what_only_looks_like_loopback(host):
     assert not parse_location(f"http://{host}/").loopback
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.1", "0177.0.0.1", "127.0.0.01", "2130706433", "0x7f.1", "0x7f000001", "1.0x"),
+        *("256.0.0.1", "1.2.3", "a.127", "00"),
+    ],
+)
+def test_an_address_in_a_spelling_that_is_read_in_two_ways(host):
+    with pytest.raises(ValueError, match="unusual spelling"):
+        parse_location(f"http://{host}/")
+
+
+@pytest.mark.parametrize("host", ["0x7f.1.example", "1.2.3.example", "1e100.net", "x0", "0xfg"])
+def test_a_name_that_only_looks_like_an_address(host):
+    assert parse_location(f"https://{host}/").host == host
+
+
+@pytest.mark.parametrize("port", ["0", "00", "65536", "99999", "-1", "+1", "1_0", "\u0661", " 1", "0x50"])
+def test_ports_that_no_server_has(port):
+    with pytest.raises(ValueError):
+        parse_location(f"https://host:{port}/")
 
 
 @pytest.mark.parametrize(
