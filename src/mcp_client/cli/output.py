@@ -82,7 +82,7 @@ def _align(line: Sequence[str], widths: Sequence[int]) -> str:
 
 def _width(cell: str) -> int:
     """Columns on a terminal, not counting colours."""
-    return len(click.unstyle(cell))
+    return len(click.unstyle(cell)) if "\x1b" in cell else len(cell)
 
 
 def _show_error_line(error: MCPError) -> None:
