@@ -49,8 +49,7 @@ create table if not exists entry (
     primary key (kind, digest)
 ) without rowid;
 drop table if exists tree;
-create index if not exists resolution_use on resolution (used, reference, manifest_digest, bundle_digest)
-    where form <> '';
+create index if not exists resolution_use on resolution (used, reference, manifest_digest, bundle_digest);
 """,
 )
 _SCHEMA_VERSION = len(_SCHEMA_STEPS)

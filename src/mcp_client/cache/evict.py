@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from mcp_client.cache.inventory import discard, list_entries, lock_unused, stored_digests
+from mcp_client.cache.inventory import count_entries, discard, list_entries, lock_unused
 from mcp_client.cache.quarantine import sweep
 from mcp_client.cache.staging import make_folder
 from mcp_client.cache.store import Cache, Entry
@@ -56,8 +56,7 @@ def _fits(cache: Cache) -> bool:
         count, size = cache.database.select("select count(*), total(size) from entry")[0]
     except (MCPError, IndexError):
         return False
-    there = sum(len(digests) for digests in stored_digests(cache).values())
-    return bool(count >= there and size <= cache.settings.max_size)
+    return bool(count >= count_entries(cache) and size <= cache.settings.max_size)
 
 
 def _evict(cache: Cache, keep: set[Digest]) -> list[Entry]:

@@ -5,8 +5,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +22,7 @@ _NOTE_SIZE = (
     "on conflict (kind, digest) do update set size = excluded.size"
 )
 _REFERENCES = (
-    "select used, reference, manifest_digest, bundle_digest from resolution where form <> '' order by used"
+    "select used, reference, manifest_digest, bundle_digest from resolution where used > 0 order by used"
 )
 
 
@@ -32,38 +31,39 @@ def list_entries(cache: Cache) -> list[Entry]:
 
     Sizes are those noted when each was stored; what has none is measured, and noted.
     """
-    references: dict[str, list[str]] = defaultdict(list)
+    references: dict[str, tuple[str, ...]] = {}
     used: dict[str, float] = {}
-    for at, reference, manifest, bundle in _rows(cache, _REFERENCES):
-        for digest in (manifest, bundle):
-            references[digest].append(reference)
+    for at, reference, *digests in _rows(cache, _REFERENCES):
+        for digest in digests:
+            before = references.get(digest)
+            references[digest] = (reference,) if before is None else tuple(sorted({*before, reference}))
             used[digest] = at
-    names = {digest: tuple(sorted(set(found))) for digest, found in references.items()}
     noted: dict[str, dict[str, tuple[int, float]]] = {kind: {} for kind in _FOLDERS}
     for kind, digest, size, stored in _rows(cache, "select kind, digest, size, stored from entry"):
-        noted.setdefault(kind, {})[digest] = size, stored
+        noted[kind][digest] = size, stored
     found: list[Entry] = []
     measured: list[tuple[str, str, int, float]] = []
-    for kind, digests in stored_digests(cache).items():
-        folder, known = os.path.join(cache.folder, _FOLDERS[kind]), noted[kind]
-        for digest in digests:
-            name, path = f"sha256:{digest.hex}", f"{folder}/{digest.file_name}"
-            if name in known:
-                size, stored = known[name]
-            else:
-                size, stored = _measure(path)
-                measured.append((kind, name, size, stored))
-            found.append(Entry(kind, digest, size, names.get(name, ()), used.get(name, stored), path))
+    for kind, known in noted.items():
+        folder = os.path.join(cache.folder, _FOLDERS[kind])
+        for item in _items(folder):
+            name, path = f"sha256:{item[-_HEX:]}", f"{folder}/{item}"
+            about = known.get(name)
+            if about is None or len(item) != len(name):
+                if not _is_ours(item, name, path):
+                    continue
+                about = _measure(path)
+                measured.append((kind, name, *about))
+            at = used.get(name, about[1])
+            found.append(Entry(kind, Digest(name[-_HEX:]), about[0], references.get(name, ()), at, path))
     if measured and cache.writable:
-        with suppress(MCPError):
-            cache.database.write(_NOTE_SIZE, measured)
+        cache.database.note_all(_NOTE_SIZE, measured)
     found.sort(key=lambda entry: (-entry.used, entry.references, entry.kind))
     return found
 
 
-def stored_digests(cache: Cache) -> Mapping[str, list[Digest]]:
-    """Digests of what is there, by kind; anything else in these folders is none of ours."""
-    return {kind: list(_digests_in(os.path.join(cache.folder, name))) for kind, name in _FOLDERS.items()}
+def count_entries(cache: Cache) -> int:
+    """How many there may be."""
+    return sum(len(_items(os.path.join(cache.folder, name))) for name in _FOLDERS.values())
 
 
 def remove_entries(cache: Cache, digests: set[Digest], references: set[str]) -> list[Entry]:
@@ -88,9 +88,9 @@ def remove_entries(cache: Cache, digests: set[Digest], references: set[str]) -> 
         for lock in locks:
             os.close(lock)
     if references:
-        # A form is what makes a resolution one that can run.
+        # A form is what makes a resolution one that can run, and a use one that is listed.
         rows = [(name,) for name in sorted(references)]
-        cache.database.write("update resolution set form = '' where reference = ?", rows)
+        cache.database.write("update resolution set form = '', used = 0 where reference = ?", rows)
     return removed
 
 
@@ -104,17 +104,19 @@ def _rows(cache: Cache, query: str) -> list[tuple[Any, ...]]:
         return []
 
 
-def _digests_in(folder: str) -> Iterator[Digest]:
+def _items(folder: str) -> list[str]:
     try:
-        items = list(os.scandir(folder))
+        return os.listdir(folder)
     except OSError:
-        return
-    for item in items:
-        # Another process may remove it meanwhile.
-        with suppress(MCPError, OSError):
-            digest = parse_digest(f"sha256:{item.name[-_HEX:]}")
-            if item.name == digest.file_name and item.is_dir(follow_symlinks=False):
-                yield digest
+        return []
+
+
+def _is_ours(item: str, name: str, path: str) -> bool:
+    """Whether this is a folder of the store; what else is there is left alone."""
+    try:
+        return item == parse_digest(name).file_name and os.path.isdir(path) and not os.path.islink(path)
+    except MCPError:
+        return False
 
 
 def _measure(path: str) -> tuple[int, float]:

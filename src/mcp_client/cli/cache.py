@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Sequence
+from functools import cache as cache_results
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,19 +64,25 @@ def ls(app: App) -> Report:
       mcp cache ls --json
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     entries = app.cache.entries()
-    minutes = _Minutes()
+    return Report(
+        lambda: {"entries": [entry_value(entry) for entry in entries]},
+        lambda: _listed(entries) if entries else "nothing is stored",
+    )
+
+
+def _listed(entries: "Iterable[Entry]") -> str:
+    size, minute = cache_results(format_size), cache_results(_minute)
     rows = [
         (
             entry.kind,
             _short(entry.digest),
-            format_size(entry.size),
-            minutes.shown(entry.used),
+            size(entry.size),
+            minute(entry.used // 60),
             printable(" ".join(entry.references)),
         )
         for entry in entries
     ]
-    text = table(("KIND", "DIGEST", "SIZE", "USED", "REFERENCES"), rows) if rows else "nothing is stored"
-    return Report({"entries": [entry_value(entry) for entry in entries]}, text)
+    return table(("KIND", "DIGEST", "SIZE", "USED", "REFERENCES"), rows)
 
 
 def _complete_target(
@@ -212,22 +219,17 @@ def _remove_unused(app: App, digests: Iterable[Digest]) -> "tuple[list[Entry], l
     return removed, errors
 
 
-class _Minutes:
-    """Local times to the minute; each minute is worked out once, for there may be ten thousand uses."""
+def _minute(minutes: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(minutes * 60))
 
-    def __init__(self) -> None:
-        self._known: dict[int, str] = {}
 
-    def shown(self, seconds: float) -> str:
-        minute = int(seconds // 60)
-        found = self._known.get(minute)
-        if found is None:
-            found = self._known[minute] = time.strftime("%Y-%m-%d %H:%M", time.localtime(minute * 60))
-        return found
+@cache_results
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _short(digest: Digest) -> str:
-    return str(digest)[: len("sha256:") + _SHOWN]
+    return f"sha256:{digest.hex[:_SHOWN]}"
 
 
 def entry_value(entry: "Entry") -> dict[str, Any]:
@@ -237,6 +239,6 @@ def entry_value(entry: "Entry") -> dict[str, Any]:
         "digest": str(entry.digest),
         "size": entry.size,
         "references": list(entry.references),
-        "used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.used)),
+        "used": _second(int(entry.used)),
         "path": entry.path,
     }
