@@ -2,16 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any, TypeVar
 
 from mcp_client.app import App
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
+from mcp_client.manifest.entrypoint import files_of
 from mcp_client.manifest.model import Manifest, from_form, is_current, to_form
 from mcp_client.reference import PackageReference
 from mcp_client.resolution import Resolution
 
+_Result = TypeVar("_Result")
+
+_ATTEMPTS = 4
 _NO_REFUSAL = frozenset(
     {
+        "cache-busy",
         "cache-damaged",
         "cache-unwritable",
         "disk-full",
@@ -48,13 +54,33 @@ def acquire(
             _check_status(package.resolution)
             return package
     if offline:
-        raise MCPError(
-            "offline-missing",
-            f"{reference} is not in the cache, and --offline forbids the network",
-            hint=f"fetch it while online: mcp pull {reference}",
-        )
+        raise _missing(app, reference)
     with meanwhile or nullcontext():
-        return _fetch(app, reference, accept)
+        return _undisturbed(app, lambda: _fetch(app, reference, accept))
+
+
+def acquire_and_hold(app: App, reference: PackageReference, **options: Any) -> tuple[CachedPackage, int]:
+    """What acquire() returns, and a descriptor that keeps the package from being removed while it is open."""
+
+    def once() -> tuple[CachedPackage, int]:
+        package = acquire(app, reference, **options)
+        return package, app.cache.hold(package.tree)
+
+    return _undisturbed(app, once)
+
+
+def _undisturbed(app: App, action: Callable[[], _Result]) -> _Result:
+    """Do ``action`` again when another process removed at that very moment what it had just found.
+
+    Where nothing may be written nothing can be fetched either, so one attempt tells all.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return action()
+        except MCPError as error:
+            if error.code != "cache-damaged" or not app.cache.writable:
+                raise
+    return action()
 
 
 def describe(
@@ -69,6 +95,18 @@ def describe(
     resolution = app.registry.resolve(reference)
     with _nothing_refused_stays(app, resolution):
         return resolution, _manifest(app, resolution), False
+
+
+def _missing(app: App, reference: PackageReference) -> MCPError:
+    """Why a package cannot be had offline."""
+    known = app.cache.resolutions.find(reference, app.registry_url)
+    doubt = known and app.cache.doubts.get(known.resolution.bundle.digest)
+    hint = f"fetch it while online: mcp pull {reference}"
+    if doubt:
+        return MCPError("cache-damaged", f"what is cached of {reference} was changed, and {doubt}", hint=hint)
+    return MCPError(
+        "offline-missing", f"{reference} is not in the cache, and --offline forbids the network", hint=hint
+    )
 
 
 def _cached(app: App, reference: PackageReference) -> CachedPackage | None:
@@ -96,6 +134,7 @@ def _fetch(
         if accept is not None:
             accept(manifest, tree)
     form = to_form(manifest)
+    app.cache.watch(bundle.digest, files_of(manifest))
     app.cache.resolutions.record(resolution, form)
     app.cache.evict(keep={resolution.manifest.digest, bundle.digest})
     return CachedPackage(resolution, form, tree)

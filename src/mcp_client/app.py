@@ -54,7 +54,10 @@ class App:
         """Artifacts, trees and resolutions."""
         from mcp_client.cache.store import Cache
 
-        return Cache(self.settings.cache)
+        return Cache(self.settings.cache, warn=self._warn)
+
+    def _warn(self, text: str) -> None:
+        self.log.warning(text)
 
     @cached_property
     def credentials(self) -> "Credentials":

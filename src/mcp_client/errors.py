@@ -53,5 +53,7 @@ def printable(text: str, limit: int = 300) -> str:
     Control characters and bidirectional overrides that came from a registry, a bundle or a server could
     otherwise rewrite what the user sees (CWE-150).
     """
+    if text.isprintable() and len(text) <= limit:
+        return text
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_client import platforms
-from mcp_client.acquire import acquire
+from mcp_client.acquire import acquire_and_hold
 from mcp_client.app import App
 from mcp_client.audit import events
 from mcp_client.audit.redact import redact_args
@@ -39,6 +39,7 @@ _FAULTS = frozenset(
     {
         "registry-unavailable",
         "rate-limited",
+        "cache-busy",
         "cache-unwritable",
         "disk-full",
         "sandbox-failed",
@@ -64,7 +65,7 @@ class RunPlan(NamedTuple):
     """Everything that is decided before a process exists.
 
     ``entrypoint`` is as declared, with variables in place: what ``--set`` gave may be a secret, and goes
-    into no record.
+    into no record. While the descriptor ``hold`` is open, the package stays in the cache.
     """
 
     package: CachedPackage
@@ -72,6 +73,7 @@ class RunPlan(NamedTuple):
     entrypoint: Entrypoint
     policy: Policy
     spec: SandboxSpec
+    hold: int
 
 
 def run_package(app: App, request: RunRequest) -> Outcome:
@@ -84,7 +86,6 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     try:
         plan = plan_run(app, request, meanwhile=ClientWatch())
         _announce(app, plan)
-        hold = app.cache.hold(plan.package.tree)
         process = app.backend.launch(plan.spec)
         inbox = SignalInbox()
         try:
@@ -122,7 +123,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     if outcome.kind == "oom":
         outcome = outcome._replace(reason=f"memory limit {plan.policy.limits.memory >> 20} MB")
     _record_end(app, run_id, outcome)
-    os.close(hold)
+    os.close(plan.hold)
     return outcome
 
 
@@ -132,7 +133,7 @@ def plan_run(
     """Everything up to the sandbox's plan: what ``--dry-run`` prints and run_package() carries out."""
     settings = app.settings
     backend = app.backend
-    package = acquire(
+    package, hold = acquire_and_hold(
         app,
         request.reference,
         offline=request.offline,
@@ -166,7 +167,7 @@ def plan_run(
         host=host,
     )
     spec = backend.plan(command, policy, tree=package.tree, data=data)
-    return RunPlan(package, manifest, declared, policy, spec)
+    return RunPlan(package, manifest, declared, policy, spec, hold)
 
 
 def _runnable_entrypoint(manifest: Manifest, tree: str | None = None) -> Entrypoint:

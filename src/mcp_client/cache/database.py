@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -17,7 +17,11 @@ from mcp_client.errors import MCPError
 
 _Result = TypeVar("_Result")
 
-_BUSY_SECONDS = 30
+# How long to wait for another process's transaction; they take milliseconds, a hung process takes for ever.
+_BUSY_SECONDS = 10.0
+# A note only saves time later, so it is not worth more than this of it.
+_NOTE_SECONDS = 0.5
+_POLL_SECONDS = 0.01
 # Each release that needs more appends a step; a database is brought up to date from where it stands.
 _SCHEMA_STEPS = (
     """
@@ -36,6 +40,17 @@ create table if not exists dialect (origin text primary key, dialect text not nu
 """,
     # When the registry was last asked about it, in seconds since the epoch.
     "alter table resolution add column checked real not null default 0;",
+    # What is stored, in bytes and since when, and by what a tree is known again. The index is all that a list
+    # of what is stored reads: the rows themselves hold whole manifests.
+    """
+create table if not exists entry (
+    kind text not null, digest text not null,
+    size integer not null, stored real not null, identity text not null default '',
+    primary key (kind, digest)
+) without rowid;
+drop table if exists tree;
+create index if not exists resolution_use on resolution (used, reference, manifest_digest, bundle_digest);
+""",
 )
 _SCHEMA_VERSION = len(_SCHEMA_STEPS)
 
@@ -56,17 +71,20 @@ class Database:
             return []
         return self._run(lambda connection: connection.execute(query, arguments).fetchall())
 
-    def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    def write(self, statement: str, rows: Iterable[Sequence[Any]], *, wait: float = _BUSY_SECONDS) -> None:
         """Carry out ``statement`` for each of ``rows``, for all or none of them.
 
-        Raises ``disk-full`` and ``cache-unwritable``.
+        Others are waited for at most ``wait`` seconds. Raises ``disk-full``, ``cache-busy`` and
+        ``cache-unwritable``.
         """
+        rows = list(rows)
         if not os.path.isdir(self._folder):
             from mcp_client.cache.staging import make_folder
 
             make_folder(self._folder)
 
         def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute(f"pragma busy_timeout={round(wait * 1000)}")
             connection.execute("begin immediate")
             try:
                 connection.executemany(statement, rows)
@@ -79,10 +97,29 @@ class Database:
 
     def note(self, statement: str, *row: str | float) -> None:
         """Write what saves time later; a cache that cannot be written is none the worse without it."""
+        self.note_all(statement, [row])
+
+    def note_all(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """note() for several rows at once."""
         try:
-            self.write(statement, [row])
+            self.write(statement, rows, wait=_NOTE_SECONDS)
         except MCPError:
             return
+
+    def check(self) -> list[str]:
+        """What SQLite finds wrong with the file; a damaged one is set aside, and that is all it says."""
+        before = self._identity if self._connection is not None else _identity(self._path)
+        rows = self.select("pragma integrity_check")
+        if before is not None and before != self._identity:
+            return ["it was damaged, and was set aside"]
+        return [str(row[0]) for row in rows if row[0] != "ok"]
+
+    @property
+    def writable(self) -> bool:
+        """Whether this user may write the file and make journals beside it."""
+        return os.access(self._folder, os.W_OK) and (
+            os.access(self._path, os.W_OK) or not os.path.exists(self._path)
+        )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -111,8 +148,7 @@ class Database:
                 _prepare(connection, self._folder)
             except BaseException as error:
                 connection.close()
-                writable = os.access(self._path, os.W_OK) and os.access(self._folder, os.W_OK)
-                if writable or not isinstance(error, sqlite3.OperationalError):
+                if self.writable or not isinstance(error, sqlite3.OperationalError):
                     raise
                 # A cache on a read-only medium: nobody writes, so no lock and no journal are needed.
                 quoted = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
@@ -142,6 +178,12 @@ class Database:
 
     def _unusable(self, error: Exception) -> MCPError:
         code = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF == sqlite3.SQLITE_BUSY or isinstance(error, TimeoutError):
+            return MCPError(
+                "cache-busy",
+                f"another process keeps {self._path} locked",
+                hint=f"end the one that hangs (fuser -v {self._path}), or set MCP_CACHE_DIR to a local disk",
+            )
         full = code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
         return MCPError(
             "disk-full" if full else "cache-unwritable",
@@ -177,7 +219,15 @@ def _alone(folder: str) -> Iterator[None]:
     """Wait until no other process creates the database or moves it aside."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError from None
+                time.sleep(_POLL_SECONDS)
         yield
     finally:
         os.close(descriptor)

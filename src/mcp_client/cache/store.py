@@ -1,15 +1,19 @@
 """The content store: artifacts and unpacked trees by digest, with what references resolved to beside them.
 
-A warm run does one SELECT and one stat here. What downloads, unpacks and evicts is imported when it is
-needed.
+A warm run does two SELECTs and a few stats here. What downloads, unpacks, proves and evicts is imported when
+it is needed.
 """
 
+import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcp_client.cache.database import Database
+from mcp_client.cache.identity import identify, is_same, named_in
 from mcp_client.cache.resolutions import Resolutions
 from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest
@@ -17,11 +21,21 @@ from mcp_client.errors import MCPError
 from mcp_client.reference import PackageReference
 from mcp_client.resolution import Descriptor, Resolution
 
+if TYPE_CHECKING:
+    from mcp_client.cache.heal import Finding
+
 ArtifactKind = Literal["manifest", "bundle"]
 _FILES: Mapping[str, tuple[str, str]] = {
     "manifest": ("manifests", "manifest.json"),
     "bundle": ("bundles", "bundle.tar.gz"),
 }
+# What flock(2) and its imitations say on file systems without locks: NFS, SMB, 9p, FUSE.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL})
+_NOTE = (
+    "insert into entry (kind, digest, size, stored, identity) values (?, ?, ?, ?, ?) "
+    "on conflict (kind, digest) do update set size = excluded.size, identity = excluded.identity"
+)
+_SIZE = "select size from entry where kind = 'tree' and digest = ?"
 
 
 class CachedPackage(NamedTuple):
@@ -46,16 +60,23 @@ class Entry(NamedTuple):
 class Cache:
     """Everything below ``cache.dir``, shared by any number of processes."""
 
-    def __init__(self, settings: CacheSettings) -> None:
-        """Nothing is read or made yet."""
+    def __init__(self, settings: CacheSettings, warn: Callable[[str], object] | None = None) -> None:
+        """Nothing is read or made yet. ``warn`` is told, in a line, of damage that was mended."""
         self.settings = settings
         self.folder = settings.dir
+        self._warn = warn
         self.database = Database(os.path.join(settings.dir, "metadata.db"))
         self.resolutions = Resolutions(self.database)
+        self.doubts: dict[Digest, str] = {}
 
     def close(self) -> None:
         """Let go of the database; it is opened again when it is needed."""
         self.database.close()
+
+    def warn(self, text: str) -> None:
+        """Tell the user of damage, in a line."""
+        if self._warn is not None:
+            self._warn(text)
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -64,10 +85,20 @@ class Cache:
         known = self.resolutions.find(reference, registry_url)
         if known is None or known.manifest_form is None:
             return None
-        tree = self.tree_path(known.resolution.bundle.digest)
-        if not os.path.isdir(tree):
+        digest = known.resolution.bundle.digest
+        if not self.is_noted(digest) and not self._restore(digest):
             return None
-        return CachedPackage(known.resolution, known.manifest_form, tree)
+        return CachedPackage(known.resolution, known.manifest_form, self.tree_path(digest))
+
+    def is_noted(self, digest: Digest) -> bool:
+        """Whether the tree is there, and nobody has touched it since it was last proven."""
+        identity = self._identity(digest)
+        return identity is not None and is_same(self.tree_path(digest), identity)
+
+    @property
+    def writable(self) -> bool:
+        """Whether this user may change what is stored here."""
+        return os.access(self.folder, os.W_OK) and self.database.writable
 
     def artifact_path(self, kind: ArtifactKind, digest: Digest) -> str:
         """Where the artifact is, or would be."""
@@ -81,12 +112,17 @@ class Cache:
     def hold(self, tree: str) -> int:
         """A descriptor whose shared lock keeps ``tree`` from being removed while it is open.
 
-        Raises ``cache-damaged`` when the tree is gone or going.
+        On a file system without locks it keeps nothing, and nothing is ever removed there. Raises
+        ``cache-damaged`` when the tree is gone or going.
         """
         descriptor = -1
         try:
-            descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
             # It may have been moved away, and another one unpacked, before the lock was ours.
             if not os.path.samestat(os.stat(tree), os.fstat(descriptor)):
                 raise FileNotFoundError
@@ -139,16 +175,63 @@ class Cache:
     def unpack(self, digest: Digest) -> str:
         """Unpack a stored bundle, once, and return its tree, read-only and readable by every user.
 
-        Raises ``bundle-*``, and the bundle is removed then; ``cache-damaged`` when it is not here (any more),
-        ``disk-full`` and ``cache-unwritable``.
+        A tree that is there already is what the bundle says, or is mended. Raises ``bundle-*``, and the
+        bundle is removed then; ``cache-damaged`` when it is not here (any more), ``disk-full`` and
+        ``cache-unwritable``.
         """
         from mcp_client.cache.publish import publish_tree
 
         archive, tree = self.artifact_path("bundle", digest), self.tree_path(digest)
         size = publish_tree(self.folder, archive, tree, digest, self.settings)
         if size is not None:
-            self.database.note("insert or replace into tree values (?, ?)", str(digest), size)
+            self.note_tree(digest, size)
+        elif not self.is_noted(digest) and not self._restore(digest):
+            raise MCPError(
+                "cache-damaged",
+                f"{tree} cannot be proven: {self.doubts.get(digest, 'it was changed')}",
+                hint="run the same command again",
+            )
         return tree
+
+    def note_tree(self, digest: Digest, size: int | None = None, named: Iterable[str] = ()) -> None:
+        """Note what a tree is known by from now on, after it was unpacked or proven, and how large it is.
+
+        ``size`` in bytes is measured when it is not given. ``named`` are files in it that matter most, such
+        as entrypoints; those named before are kept.
+        """
+        from mcp_client.cache.quarantine import size_of
+
+        tree, archive = self.tree_path(digest), self.artifact_path("bundle", digest)
+        now, name = time.time(), str(digest)
+        before = named_in(self._identity(digest) or "")
+        identity = identify(tree, [*named, *before])
+        rows = [("tree", name, size_of(tree) if size is None else size, now, identity)]
+        with suppress(OSError):
+            rows.append(("bundle", name, os.stat(archive).st_size, now, ""))
+        self.database.note_all(_NOTE, rows)
+
+    def watch(self, digest: Digest, named: Iterable[str]) -> None:
+        """Let the files ``named`` be looked at before each run, too."""
+        identity = self._identity(digest)
+        if identity and set(named) - set(named_in(identity)) and is_same(self.tree_path(digest), identity):
+            rows = self.database.select(_SIZE, (str(digest),))
+            self.note_tree(digest, rows[0][0] if rows else None, named)
+
+    def _identity(self, digest: Digest) -> str | None:
+        rows = self.database.select(
+            "select identity from entry where kind = 'tree' and digest = ?", (str(digest),)
+        )
+        return str(rows[0][0]) if rows else None
+
+    def _restore(self, digest: Digest) -> bool:
+        """Prove or mend a tree; see heal.restore(). Nothing is done for one that was never here."""
+        if not any(
+            os.path.lexists(path) for path in (self.tree_path(digest), self.artifact_path("bundle", digest))
+        ):
+            return False
+        from mcp_client.cache.heal import restore
+
+        return restore(self, digest, self._identity(digest) or "")
 
     # -- keeping house -------------------------------------------------------------------------------------
 
@@ -158,14 +241,37 @@ class Cache:
 
         return list_entries(self)
 
-    def remove(self, digests: set[Digest]) -> list[Entry]:
-        """Remove everything stored under these digests. Raises ``in-use`` when a server runs from one."""
+    def remove(self, digests: set[Digest], references: set[str] | None = None) -> list[Entry]:
+        """Remove everything stored under these digests, and what only these references need.
+
+        Raises ``in-use`` when a server runs from one of them, and changes nothing then.
+        """
         from mcp_client.cache.inventory import remove_entries
 
-        return remove_entries(self, digests)
+        return remove_entries(self, digests, references or set())
+
+    def verify(
+        self, entries: Iterable[Entry], on_progress: Callable[[Entry], object] | None = None
+    ) -> "Iterator[Finding]":
+        """Prove entries byte by byte; what is damaged goes to the quarantine. See heal.verify()."""
+        from mcp_client.cache.heal import verify
+
+        return verify(self, entries, on_progress)
 
     def evict(self, keep: set[Digest]) -> list[Entry]:
         """Remove what is over ``max_size`` or unused for ``ttl``, least recently used first, but ``keep``."""
-        from mcp_client.cache.inventory import evict_entries
+        from mcp_client.cache.evict import evict_entries
 
         return evict_entries(self, keep)
+
+    def quarantine_size(self) -> int:
+        """Bytes of what was damaged and is kept for a while."""
+        from mcp_client.cache.quarantine import quarantined
+
+        return sum(size for _, size in quarantined(self.settings))
+
+    def clear_quarantine(self) -> int:
+        """Delete what was damaged; bytes deleted."""
+        from mcp_client.cache.quarantine import sweep
+
+        return sweep(self.settings, everything=True)

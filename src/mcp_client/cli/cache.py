@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Sequence
+from functools import cache as cache_results
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,7 @@ _KINDS = ("manifest", "bundle", "tree")
     entries={
         "ls": Command("mcp_client.cli.cache:ls", "List what is stored."),
         "rm": Command("mcp_client.cli.cache:rm", "Remove what is stored."),
+        "verify": Command("mcp_client.cli.verify:verify", "Prove what is stored, byte by byte."),
         "stats": Command("mcp_client.cli.cache:stats", "Tell how much is stored."),
     },
     short_help="List, remove and measure what is stored.",
@@ -45,6 +47,7 @@ def cache() -> None:
     Examples:
       mcp cache ls
       mcp cache rm acme/tool@1.0.0
+      mcp cache verify
       mcp cache stats
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
 
@@ -61,18 +64,25 @@ def ls(app: App) -> Report:
       mcp cache ls --json
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     entries = app.cache.entries()
+    return Report(
+        lambda: {"entries": [entry_value(entry) for entry in entries]},
+        lambda: _listed(entries) if entries else "nothing is stored",
+    )
+
+
+def _listed(entries: "Iterable[Entry]") -> str:
+    size, minute = cache_results(format_size), cache_results(_minute)
     rows = [
         (
             entry.kind,
             _short(entry.digest),
-            format_size(entry.size),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
+            size(entry.size),
+            minute(entry.used // 60),
             printable(" ".join(entry.references)),
         )
         for entry in entries
     ]
-    text = table(("KIND", "DIGEST", "SIZE", "USED", "REFERENCES"), rows) if rows else "nothing is stored"
-    return Report({"entries": [_value(entry) for entry in entries]}, text)
+    return table(("KIND", "DIGEST", "SIZE", "USED", "REFERENCES"), rows)
 
 
 def _complete_target(
@@ -87,10 +97,11 @@ def _complete_target(
 @json_option
 @click.pass_obj
 def rm(app: App, targets: Sequence[str], everything: bool) -> Report:
-    """Remove artifacts by digest, by the beginning of one (6 digits or more), or all that REF stands for.
+    """Remove artifacts by digest, by the beginning of one (6 digits or more), or all that only REF needs.
 
-    Nothing is removed when one of them is not there or in use. What a reference once resolved to is
-    remembered all the same: should it ever mean something else, it is refused.
+    What another reference needs as well stays, and REF must be fetched again all the same. Nothing is
+    removed when one of them is not there or in use. What a reference once resolved to is remembered: should
+    it ever mean something else, it is refused.
 
     \b
     Examples:
@@ -105,14 +116,24 @@ def rm(app: App, targets: Sequence[str], everything: bool) -> Report:
             hint="mcp cache ls  lists what there is",
         )
     entries = app.cache.entries()
+    kept: list[Entry] = []
     if everything:
         removed, errors = _remove_unused(app, {entry.digest for entry in entries})
+        freed_aside = app.cache.clear_quarantine()
     else:
-        wanted = {digest for target in targets for digest in _digests(target, entries)}
-        removed, errors = app.cache.remove(wanted), []
-    freed = sum(entry.size for entry in removed)
-    text = f"removed {len(removed)} entries, {format_size(freed)}" if removed else "nothing removed"
-    result = {"removed": [_value(entry) for entry in removed], "freed_bytes": freed}
+        digests, references = chosen(targets, entries)
+        removed, errors = app.cache.remove(digests, references), []
+        kept = [entry for entry in entries if references & set(entry.references) and entry not in removed]
+        freed_aside = 0
+    freed = sum(entry.size for entry in removed) + freed_aside
+    text = f"removed {len(removed)} entries, {format_size(freed)}" if removed or freed else "nothing removed"
+    if kept:
+        text += f"; {len(kept)} that other references need stay"
+    result = {
+        "removed": [entry_value(entry) for entry in removed],
+        "kept": [entry_value(entry) for entry in kept],
+        "freed_bytes": freed,
+    }
     return Report(result, text, tuple(errors))
 
 
@@ -130,9 +151,11 @@ def stats(app: App) -> Report:
     entries = app.cache.entries()
     kinds = {kind: [entry.size for entry in entries if entry.kind == kind] for kind in _KINDS}
     total, limit = sum(entry.size for entry in entries), app.settings.cache.max_size
+    aside = app.cache.quarantine_size()
     result: dict[str, Any] = {
         "folder": app.settings.cache.dir,
         "total_bytes": total,
+        "quarantine_bytes": aside,
         "max_bytes": limit,
         "references": len({name for entry in entries for name in entry.references}),
         "kinds": {kind: {"count": len(sizes), "bytes": sum(sizes)} for kind, sizes in kinds.items()},
@@ -142,28 +165,38 @@ def stats(app: App) -> Report:
         *((f"{kind}s", f"{len(sizes)}, {format_size(sum(sizes))}") for kind, sizes in kinds.items()),
         ("references", str(result["references"])),
         ("total", f"{format_size(total)} of {format_size(limit)}"),
+        *([("quarantine", format_size(aside))] if aside else []),
     ]
     return Report(result, fields(facts))
 
 
-def _digests(target: str, entries: "Sequence[Entry]") -> set[Digest]:
-    """The digests one word of the command line stands for."""
-    match = _PREFIX.fullmatch(target)
-    if match is None:
-        reference = str(parse_reference(target))
-        found = {entry.digest for entry in entries if reference in entry.references}
-    else:
-        found = {entry.digest for entry in entries if entry.digest.hex.startswith(match[1])}
-        if len(found) > 1:
-            named = ", ".join(sorted(map(_short, found))[:_MOST_NAMED])
+def chosen(targets: "Iterable[str]", entries: "Sequence[Entry]") -> tuple[set[Digest], set[str]]:
+    """The digests and the references that words of the command line name. Raises ``not-cached``."""
+    digests: set[Digest] = set()
+    references: set[str] = set()
+    for target in targets:
+        match = _PREFIX.fullmatch(target)
+        if match is None:
+            reference = str(parse_reference(target))
+            there = any(reference in entry.references for entry in entries)
+            references.add(reference)
+        else:
+            found = _beginning_with(match[1], target, entries)
+            there = bool(found)
+            digests |= found
+        if not there:
             raise MCPError(
-                "usage",
-                f"{target} is the beginning of {len(found)} digests: {named}",
-                hint="write more of it",
+                "not-cached", f"nothing is stored for {target}", hint="mcp cache ls  lists what there is"
             )
-    if not found:
+    return digests, references
+
+
+def _beginning_with(digits: str, target: str, entries: "Sequence[Entry]") -> set[Digest]:
+    found = {entry.digest for entry in entries if entry.digest.hex.startswith(digits)}
+    if len(found) > 1:
+        named = ", ".join(sorted(map(_short, found))[:_MOST_NAMED])
         raise MCPError(
-            "not-cached", f"nothing is stored for {target}", hint="mcp cache ls  lists what there is"
+            "usage", f"{target} is the beginning of {len(found)} digests: {named}", hint="write more of it"
         )
     return found
 
@@ -186,16 +219,26 @@ def _remove_unused(app: App, digests: Iterable[Digest]) -> "tuple[list[Entry], l
     return removed, errors
 
 
+def _minute(minutes: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(minutes * 60))
+
+
+@cache_results
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 def _short(digest: Digest) -> str:
-    return str(digest)[: len("sha256:") + _SHOWN]
+    return f"sha256:{digest.hex[:_SHOWN]}"
 
 
-def _value(entry: "Entry") -> dict[str, Any]:
+def entry_value(entry: "Entry") -> dict[str, Any]:
+    """One entry as JSON values."""
     return {
         "kind": entry.kind,
         "digest": str(entry.digest),
         "size": entry.size,
         "references": list(entry.references),
-        "used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.used)),
+        "used": _second(int(entry.used)),
         "path": entry.path,
     }

@@ -7,7 +7,7 @@ a command that did part of its work has both ``result`` and ``error``.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -21,11 +21,12 @@ _GAP = 2
 class Report(NamedTuple):
     """What a command found out: JSON values, the same as text, and the failures that remain.
 
-    ``text`` may be coloured with ``click.style``; colours are taken out where they do not belong.
+    ``text`` may be coloured with ``click.style``; colours are taken out where they do not belong. Either of
+    them may be a function that makes it: only one is shown, and some are long.
     """
 
     result: Any
-    text: str
+    text: str | Callable[[], str]
     errors: tuple[MCPError, ...] = ()
 
     @property
@@ -38,9 +39,10 @@ def show(report: Report, *, command: str, as_json: bool) -> None:
     """Print ``report`` on standard output, and its failures on standard error."""
     if as_json:
         failure = {"error": error_value(report.errors[0])} if report.errors else {}
-        _envelope({"ok": not failure, "command": command, "result": report.result, **failure})
-    elif report.text:
-        _write(report.text)
+        result = report.result() if callable(report.result) else report.result
+        _envelope({"ok": not failure, "command": command, "result": result, **failure})
+    elif text := report.text() if callable(report.text) else report.text:
+        _write(text)
     for error in report.errors:
         _show_error_line(error)
 
@@ -59,9 +61,8 @@ def note(text: str) -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Aligned columns below their headers; the last one is never padded."""
-    lines = [tuple(headers), *(tuple(row) for row in rows)]
-    widths = [max(_width(line[column]) for line in lines) for column in range(len(headers) - 1)]
-    shown = [_align(line, widths) for line in lines]
+    *columns, last = zip(headers, *rows, strict=True)
+    shown = ["".join(line).rstrip() for line in zip(*map(_padded, columns), last, strict=True)]
     return "\n".join([click.style(shown[0], bold=True), *shown[1:]])
 
 
@@ -75,14 +76,15 @@ def fields(pairs: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def _align(line: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [cell + " " * (width + _GAP - _width(cell)) for cell, width in zip(line, widths, strict=False)]
-    return "".join([*cells, line[-1]]).rstrip()
+def _padded(column: Sequence[str]) -> list[str]:
+    """Cells of one width, colours not counted."""
+    width = max(map(_width, column)) + _GAP
+    return [cell + " " * (width - _width(cell)) if "\x1b" in cell else cell.ljust(width) for cell in column]
 
 
 def _width(cell: str) -> int:
     """Columns on a terminal, not counting colours."""
-    return len(click.unstyle(cell))
+    return len(click.unstyle(cell)) if "\x1b" in cell else len(cell)
 
 
 def _show_error_line(error: MCPError) -> None:

@@ -3,6 +3,19 @@
 from mcp_client.errors import MCPError, printable
 from mcp_client.manifest.model import Entrypoint, Manifest
 
+_BUNDLE = "${bundle}/"
+
+
+def files_of(manifest: Manifest) -> tuple[str, ...]:
+    """Paths in the bundle that entrypoints name: a command with a slash, and ``${bundle}/...`` arguments."""
+    words = [
+        word
+        for entrypoint in manifest.entrypoints.values()
+        for word in (*([entrypoint.command] if "/" in entrypoint.command else []), *entrypoint.args)
+        if word.startswith(_BUNDLE) or word == entrypoint.command
+    ]
+    return tuple(dict.fromkeys(word.removeprefix(_BUNDLE).removeprefix("./") for word in words))
+
 
 def select_entrypoint(manifest: Manifest, platform: str) -> Entrypoint:
     """The entrypoint for ``platform`` (as :func:`mcp_client.platforms.current` writes it).

@@ -133,4 +133,7 @@ def test_a_warm_run_imports_nothing_heavy(stored):
     modules, ours = run.stdout.splitlines()
     assert "sqlite3" in modules.split()
     assert HEAVY & set(modules.split()) == set()
-    assert ours == "mcp_client.cache.database mcp_client.cache.resolutions mcp_client.cache.store"
+    assert ours == (
+        "mcp_client.cache.database mcp_client.cache.identity "
+        "mcp_client.cache.resolutions mcp_client.cache.store"
+    )
