@@ -8,17 +8,21 @@ faster in the end, and takes reserved header bits and some damaged streams for g
 """
 
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from mcp_client.cache.refusals import invalid, too_large
 
-zlib: ModuleType
-try:
-    from zlib_ng import zlib_ng as zlib
-except ImportError:
-    import zlib
 
+def _fastest() -> ModuleType:
+    try:
+        return import_module("zlib_ng.zlib_ng")
+    except ImportError:
+        return import_module("zlib")
+
+
+zlib = _fastest()
 PIECE = 256 << 10
 # Each member of a file costs a decoder; seekable archives have one for each of their files.
 _MAX_MEMBERS = 200_000

@@ -169,7 +169,7 @@ class Cache:
             return self.unpack(digest)
         size = publish_bundle(self.folder, archive, tree, descriptor, chunks, limit, self.settings)
         if size is not None:
-            self.database.note("insert or replace into tree values (?, ?)", str(digest), size)
+            self.note_tree(digest, size)
         return tree
 
     def unpack(self, digest: Digest) -> str:
