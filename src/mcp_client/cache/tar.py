@@ -13,11 +13,11 @@ from mcp_client.cache.bytestream import ByteStream
 from mcp_client.cache.refusals import header_too_large, invalid, unsafe
 
 _BLOCK = 512
+_NOTHING = bytes(_BLOCK)
 _MAX_HEADER = 1 << 20
 _MAX_HEADERS_IN_A_ROW = 16
 _MAX_LENGTH_DIGITS = 8
 _BASE_256 = 0x80
-_OCTAL = re.compile(rb"[0-7]*")
 _NUMBER = re.compile(rb"[0-9]{1,20}")
 
 Kind = Literal["file", "folder", "symlink", "hardlink", "other"]
@@ -52,7 +52,7 @@ def read_members(stream: ByteStream) -> Iterator[Member]:
     in_a_row = 0
     while True:
         header = stream.read(_BLOCK)
-        if not any(header):
+        if header == _NOTHING[: len(header)]:
             if not stream.position:
                 raise invalid("it is empty")
             break
@@ -88,7 +88,7 @@ def _member(header: bytes, kind: bytes, size: int, extended: dict[str, bytes]) -
     sort = _KINDS.get(kind, "other")
     if sort == "file" and name.endswith(b"/") and not size:
         sort = "folder"
-    if any(key.startswith("GNU.sparse") for key in extended):
+    if extended and any(key.startswith("GNU.sparse") for key in extended):
         sort = "other"
     if size and sort in {"hardlink", "symlink"}:
         # Readers disagree about whether such data follows; none is what everybody writes.
@@ -146,7 +146,8 @@ def _pax_records(data: bytes) -> dict[str, bytes]:
 
 def _check_sum(header: bytes) -> None:
     """The only proof that a block is a header: the sum of its bytes with the sum's own field as blanks."""
-    if _number(header[148:156]) != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]):
+    field = header[148:156]
+    if _number(field) != sum(header) - sum(field) + 8 * ord(" "):
         raise invalid("a header is damaged")
 
 
@@ -154,10 +155,14 @@ def _number(field: bytes) -> int:
     """Octal digits, or GNU's big-endian form, which is marked by the highest bit; never negative."""
     if field[0] == _BASE_256:
         return int.from_bytes(field[1:], "big")
-    digits = _text(field).strip()
-    if not _OCTAL.fullmatch(digits):
-        raise invalid("a header holds no number where one must be")
-    return int(digits or b"0", 8)
+    digits = field.partition(b"\0")[0].strip()
+    if not digits:
+        return 0
+    try:
+        # int() alone would take signs, underscores and a prefix.
+        return int(digits if digits.isdigit() else b"none", 8)
+    except ValueError as error:
+        raise invalid("a header holds no number where one must be") from error
 
 
 def _time(field: bytes) -> int:

@@ -40,6 +40,10 @@ class Stored:
         self.cache.add(kind, self.descriptor(data), lambda: iter([data]), LIMIT)
         return self.digest(data)
 
+    def add_bundle(self, data):
+        """Its tree."""
+        return self.cache.add_bundle(self.descriptor(data), lambda: iter([data]), LIMIT)
+
     def resolution(self, reference, manifest, bundle):
         return Resolution(
             parse_reference(reference),
@@ -54,8 +58,7 @@ class Stored:
         """Store everything of a package; its tree has ``size`` bytes."""
         manifest, bundle = reference.encode(), pack_files({"f": reference.encode().ljust(size, b"x")})
         self.add(manifest, "manifest")
-        self.add(bundle)
-        self.cache.unpack(self.digest(bundle))
+        self.add_bundle(bundle)
         resolution = self.resolution(reference, manifest, bundle)
         self.cache.resolutions.record(resolution, {"name": reference})
         return resolution

@@ -240,8 +240,8 @@ def chunks():
 print("ready", flush=True)
 sys.stdin.readline()
 descriptor = Descriptor(Digest(digest), "", None)
-path = cache.add("bundle", descriptor, chunks, 10_000_000)
-tree = cache.unpack(descriptor.digest)
+tree = cache.add_bundle(descriptor, chunks, 10_000_000)
+path = cache.artifact_path("bundle", descriptor.digest)
 cache.resolutions.remember_dialect(f"https://{os.getpid()}.test", "post")
 print(json.dumps([os.stat(path).st_ino, os.stat(tree).st_ino, os.listdir(tree)]))
 """

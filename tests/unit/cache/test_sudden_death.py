@@ -32,8 +32,7 @@ while True:
             data = file.read()
         descriptor = Descriptor(Digest(hashlib.sha256(data).hexdigest()), "", None)
         pieces = [data[at:at + 500] for at in range(0, len(data), 500)]
-        cache.add("bundle", descriptor, lambda: iter(pieces), 10_000_000)
-        cache.unpack(descriptor.digest)
+        cache.add_bundle(descriptor, lambda: iter(pieces), 10_000_000)
     for entry in cache.entries():
         cache.remove({entry.digest})
 """

@@ -11,11 +11,18 @@ import pytest
 from kit import hostile
 from kit.bundle import EPOCH, device, hard_link, link, pack, pack_files, regular
 
+from mcp_client.cache import gunzip as gunzip_module
 from mcp_client.cache.gunzip import gunzip
 from mcp_client.cache.unpack import most_plain_bytes, unpack_tar
 from mcp_client.errors import MCPError
 
 X = b"x"
+
+
+@pytest.fixture(autouse=True, params=["zlib", "zlib_ng.zlib_ng"])
+def inflate(request, monkeypatch):
+    """Both that users may have: zlib-ng where there is a wheel of it."""
+    monkeypatch.setattr(gunzip_module, "zlib", pytest.importorskip(request.param))
 
 
 def unpack(archive, target, max_bytes=1_000_000, max_entries=1000):
