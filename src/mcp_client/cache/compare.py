@@ -6,14 +6,15 @@ import stat
 from io import FileIO
 from typing import NamedTuple
 
-from mcp_client.cache.gunzip import GzipStream
+from mcp_client.cache.bytestream import ByteStream
+from mcp_client.cache.gunzip import gunzip
 from mcp_client.cache.tar import Member, read_members
+from mcp_client.cache.unpack import most_plain_bytes
 from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest
 from mcp_client.errors import MCPError, printable
 
 _CHUNK = 256 << 10
-_OVERHEAD = 4096
 _FILE_MODE, _PROGRAM_MODE, _FOLDER_MODE = 0o444, 0o555, 0o555
 _SHOWN = 120
 
@@ -55,8 +56,8 @@ def find_difference(tree: str, archive: str, settings: CacheSettings) -> str | N
     try:
         found = _walk(tree)
         with open(archive, "rb") as file:
-            stream = GzipStream(file, settings.max_unpacked + (settings.max_entries + 16) * _OVERHEAD)
-            _compare(tree, found, stream)
+            limit = most_plain_bytes(settings.max_unpacked, settings.max_entries)
+            _compare(tree, found, ByteStream(gunzip(iter(lambda: file.read(_CHUNK), b""), limit)))
     except _Different as difference:
         return str(difference)
     except OSError as error:
@@ -88,7 +89,7 @@ def _walk(tree: str) -> dict[str, _Found]:
     return found
 
 
-def _compare(tree: str, found: dict[str, _Found], stream: GzipStream) -> None:
+def _compare(tree: str, found: dict[str, _Found], stream: ByteStream) -> None:
     expected: set[str] = set()
     for member in read_members(stream):
         parts = [part for part in member.name.split("/") if part not in {"", "."}]
@@ -103,7 +104,7 @@ def _compare(tree: str, found: dict[str, _Found], stream: GzipStream) -> None:
 
 
 def _compare_entry(
-    tree: str, found: dict[str, _Found], path: str, member: Member, stream: GzipStream
+    tree: str, found: dict[str, _Found], path: str, member: Member, stream: ByteStream
 ) -> None:
     entry = found.get(path)
     if entry is None:
@@ -118,7 +119,7 @@ def _compare_entry(
         raise _Different(f"{_shown(path)} leads elsewhere")
 
 
-def _compare_file(place: str, path: str, entry: _Found, member: Member, stream: GzipStream) -> None:
+def _compare_file(place: str, path: str, entry: _Found, member: Member, stream: ByteStream) -> None:
     mode = _PROGRAM_MODE if member.mode & 0o111 else _FILE_MODE
     if entry.mode != mode:
         raise _Different(f"{_shown(path)} has mode {entry.mode:o} instead of {mode:o}")
