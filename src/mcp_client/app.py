@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from mcp_client.config.load import load_settings
-from mcp_client.config.settings import Settings
+from mcp_client.config.settings import LogSettings, Settings
 
 if TYPE_CHECKING:
     from mcp_client.audit.log import AuditLog
@@ -54,10 +54,7 @@ class App:
         """Artifacts, trees and resolutions."""
         from mcp_client.cache.store import Cache
 
-        return Cache(self.settings.cache, warn=self._warn)
-
-    def _warn(self, text: str) -> None:
-        self.log.warning(text)
+        return Cache(self.settings.cache, partial(_warn, self.settings.log))
 
     @cached_property
     def credentials(self) -> "Credentials":
@@ -101,3 +98,10 @@ class App:
 
         filters = os.path.join(self.settings.cache.dir, "filters")
         return open_backend(filters, self.settings.sandbox.on_missing)
+
+
+def _warn(settings: LogSettings, text: str) -> None:
+    """Not a method: a part that leads back to the program's parts would be collected later, in any thread."""
+    from mcp_client.logs import Log
+
+    Log(settings.level, settings.format).warning(text)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from mcp_client.cache.bytestream import ByteStream
 from mcp_client.cache.gunzip import gunzip
-from mcp_client.cache.receive import read_file
 from mcp_client.cache.tar import Member, read_members
 from mcp_client.cache.unpack import most_plain_bytes
 from mcp_client.config.settings import CacheSettings
@@ -57,8 +56,8 @@ def find_difference(tree: str, archive: str, settings: CacheSettings) -> str | N
     try:
         found = _walk(tree)
         with open(archive, "rb") as file:
-            most = most_plain_bytes(settings.max_unpacked, settings.max_entries)
-            _compare(tree, found, ByteStream(gunzip(read_file(file.fileno()), most)))
+            limit = most_plain_bytes(settings.max_unpacked, settings.max_entries)
+            _compare(tree, found, ByteStream(gunzip(iter(lambda: file.read(_CHUNK), b""), limit)))
     except _Different as difference:
         return str(difference)
     except OSError as error:

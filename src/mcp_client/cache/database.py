@@ -143,7 +143,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._identity = _identity(self._path)
-            connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+            connection = _connect(self._path)
             try:
                 _prepare(connection, self._folder)
             except BaseException as error:
@@ -152,7 +152,7 @@ class Database:
                     raise
                 # A cache on a read-only medium: nobody writes, so no lock and no journal are needed.
                 quoted = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-                connection = sqlite3.connect(f"file:{quoted}?immutable=1", uri=True, isolation_level=None)
+                connection = _connect(f"file:{quoted}?immutable=1", uri=True)
             self._connection = connection
             weakref.finalize(self, connection.close)
         return self._connection
@@ -190,6 +190,13 @@ class Database:
             f"cannot use {self._path}: {error}",
             hint="free some space" if full else "check the folder's owner and mode, or set MCP_CACHE_DIR",
         )
+
+
+def _connect(place: str, *, uri: bool = False) -> sqlite3.Connection:
+    # One thread uses it, but any thread may be the one in which the collector finds it forgotten.
+    return sqlite3.connect(
+        place, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
+    )
 
 
 def _prepare(connection: sqlite3.Connection, folder: str) -> None:

@@ -168,8 +168,10 @@ class Cache:
             self.add("bundle", descriptor, chunks, limit)
             return self.unpack(digest)
         size = publish_bundle(self.folder, archive, tree, descriptor, chunks, limit, self.settings)
-        if size is not None:
-            self.note_tree(digest, size)
+        if size is None:
+            # Another process was quicker.
+            return self.unpack(digest)
+        self.note_tree(digest, size)
         return tree
 
     def unpack(self, digest: Digest) -> str:
