@@ -16,7 +16,7 @@ Place = Literal["resolve", "manifest", "bundle"]
 
 
 class Fault(NamedTuple):
-    """What goes wrong at one place of the contract; ``times`` limits it, None means always.
+    """What goes wrong at one place of the contract; ``times`` limits it, None means always, and ``then`` follows.
 
     ``cut`` closes the connection at that offset of the artifact, wherever the answer began. ``delay`` waits
     that many seconds before the answer, ``drip`` waits that long between pieces of it.
@@ -29,6 +29,7 @@ class Fault(NamedTuple):
     delay: float = 0.0
     drip: float = 0.0
     times: int | None = None
+    then: "Fault | None" = None
 
 
 class Request(NamedTuple):
@@ -107,7 +108,7 @@ class Registry:
             if fault is None or fault.times is None:
                 return fault
             if fault.times <= 0:
-                return None
+                return fault.then
             self.faults[request.place] = fault._replace(times=fault.times - 1)
             return fault
 
