@@ -252,7 +252,7 @@ def _certificate_problem(error: BaseException) -> str | None:
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return printable(cause.verify_message or str(cause), 120)
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     return None
 
 

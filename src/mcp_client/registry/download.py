@@ -62,6 +62,7 @@ class Download:
         self._until = time.monotonic() + settings.download_timeout
         self._received = 0
         self._version = _Version()
+        self._place = ""
         self._resumable = True
 
     def chunks(self) -> Generator[bytes, None, None]:
@@ -107,9 +108,14 @@ class Download:
         if encoded and resumed:
             raise protocol(location.url, "the registry answers with a part of a compressed artifact")
         version = _version_of(response, location.url, offset)
-        if self._received and self._version.differs_from(version):
+        # One mirror's tag says nothing about another's; a presigned query is another one each time.
+        place = location.url.partition("?")[0]
+        if place != self._place:
+            self._place, self._version = place, version
+        elif self._received and self._version.differs_from(version):
             raise changed(location.url)
-        self._version = self._version.or_else(version)
+        else:
+            self._version = self._version.or_else(version)
         self._resumable = not encoded
         # What a server sends again is the same, or the digest will tell.
         skip, done = (0, offset) if resumed else (offset, 0)

@@ -1,6 +1,7 @@
 """A registry on loopback: the executable form of the contract, with every fault a registry can have."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ Place = Literal["resolve", "manifest", "bundle"]
 
 
 class Fault(NamedTuple):
-    """What goes wrong at one place of the contract; ``times`` limits it, None means always.
+    """What goes wrong at one place of the contract, ``times`` often (None: always); ``then`` follows it.
 
     ``cut`` closes the connection at that offset of the artifact, wherever the answer began. ``delay`` waits
     that many seconds before the answer, ``drip`` waits that long between pieces of it.
@@ -29,6 +30,7 @@ class Fault(NamedTuple):
     delay: float = 0.0
     drip: float = 0.0
     times: int | None = None
+    then: "Fault | None" = None
 
 
 class Request(NamedTuple):
@@ -44,10 +46,17 @@ class Request(NamedTuple):
 class Registry:
     """Serves published packages by POST (or only by GET) on 127.0.0.1 until it is closed.
 
-    ``answers`` replaces resolve answers by reference; ``token`` is demanded when set.
+    ``answers`` replaces resolve answers by reference; ``token`` is demanded when set; ``connections`` counts
+    those that were made, whether or not a request came.
     """
 
-    def __init__(self, dialect: Dialect = "post") -> None:
+    def __init__(
+        self,
+        dialect: Dialect = "post",
+        *,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.dialect = dialect
         self.token: str | None = None
         self.log: list[Request] = []
@@ -57,14 +66,22 @@ class Registry:
         self._packages: dict[str, Package] = {}
         self._artifacts: dict[str, bytes] = {}
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self.connections = 0
+        self._scheme = "http" if tls is None else "https"
+        self._server = _Server(address, _Handler)
         self._server.registry = self
+        if tls is not None:
+            # The handshake is for the thread of the connection: nobody else shall wait for it.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        host, port = self._server.server_address[:2]
+        return f"{self._scheme}://{host!s}:{port}"
 
     def publish(self, *packages: Package) -> None:
         for one in packages:
@@ -107,7 +124,7 @@ class Registry:
             if fault is None or fault.times is None:
                 return fault
             if fault.times <= 0:
-                return None
+                return fault.then
             self.faults[request.place] = fault._replace(times=fault.times - 1)
             return fault
 
@@ -136,6 +153,10 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
     registry: Registry
+
+    def get_request(self) -> tuple[Any, Any]:
+        self.registry.connections += 1
+        return super().get_request()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up are part of the tests, not news."""
