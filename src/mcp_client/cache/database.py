@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -36,6 +36,13 @@ create table if not exists dialect (origin text primary key, dialect text not nu
 """,
     # When the registry was last asked about it, in seconds since the epoch.
     "alter table resolution add column checked real not null default 0;",
+    # When somebody last tried to ask, what the registry says about the status, and other digests it names.
+    """
+alter table resolution add column tried real not null default 0;
+alter table resolution add column message text;
+alter table resolution add column moved_manifest text;
+alter table resolution add column moved_bundle text;
+""",
 )
 _SCHEMA_VERSION = len(_SCHEMA_STEPS)
 
@@ -50,14 +57,14 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
-    def select(self, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def select(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """All rows; none when there is no database yet. A read-only folder is fine."""
         if self._connection is None and not os.path.exists(self._path):
             return []
         return self._run(lambda connection: connection.execute(query, arguments).fetchall())
 
-    def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Carry out ``statement`` for each of ``rows``, for all or none of them.
+    def write(self, statement: str, rows: Sequence[Sequence[Any] | Mapping[str, Any]]) -> int:
+        """Carry out ``statement`` for each of ``rows``, for all or none of them; how many rows it changed.
 
         Raises ``disk-full`` and ``cache-unwritable``.
         """
@@ -66,16 +73,17 @@ class Database:
 
             make_folder(self._folder)
 
-        def transaction(connection: sqlite3.Connection) -> None:
+        def transaction(connection: sqlite3.Connection) -> int:
             connection.execute("begin immediate")
             try:
-                connection.executemany(statement, rows)
+                changed = connection.executemany(statement, rows).rowcount
                 connection.execute("commit")
             finally:
                 if connection.in_transaction:
                     connection.execute("rollback")
+            return changed
 
-        self._run(transaction)
+        return self._run(transaction)
 
     def note(self, statement: str, *row: str | float) -> None:
         """Write what saves time later; a cache that cannot be written is none the worse without it."""
@@ -106,7 +114,10 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._identity = _identity(self._path)
-            connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+            # One thread at a time; what an interrupted one held is closed by another, at the program's end.
+            connection = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             try:
                 _prepare(connection, self._folder)
             except BaseException as error:

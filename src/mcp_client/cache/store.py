@@ -15,7 +15,7 @@ from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
 from mcp_client.reference import PackageReference
-from mcp_client.resolution import Descriptor, Resolution
+from mcp_client.resolution import Descriptor, Resolution, Standing
 
 ArtifactKind = Literal["manifest", "bundle"]
 _FILES: Mapping[str, tuple[str, str]] = {
@@ -30,6 +30,7 @@ class CachedPackage(NamedTuple):
     resolution: Resolution
     manifest_form: dict[str, Any]
     tree: str
+    standing: Standing = Standing()
 
 
 class Entry(NamedTuple):
@@ -67,7 +68,7 @@ class Cache:
         tree = self.tree_path(known.resolution.bundle.digest)
         if not os.path.isdir(tree):
             return None
-        return CachedPackage(known.resolution, known.manifest_form, tree)
+        return CachedPackage(known.resolution, known.manifest_form, tree, known.standing)
 
     def artifact_path(self, kind: ArtifactKind, digest: Digest) -> str:
         """Where the artifact is, or would be."""

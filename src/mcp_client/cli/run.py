@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from mcp_client.app import App
-from mcp_client.cli.options import registry_option
+from mcp_client.cli.options import lock_options, offline_option, registry_option
 from mcp_client.cli.output import Report
 from mcp_client.cli.reference import REFERENCE
 from mcp_client.errors import MCPError
@@ -38,7 +38,8 @@ def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
 @click.option("--set", "options", metavar="NAME=VALUE", multiple=True, help="Set an option of the package.")
 @click.option("--timeout", metavar="TIME", help="Stop the server after this time (30s, 5m, 1h).")
 @registry_option
-@click.option("--offline", is_flag=True, is_eager=True, help="Use the cache only.")
+@offline_option
+@lock_options
 @click.option(
     "--allow-degraded", is_flag=True, help="Run even where a wall of the sandbox cannot be enforced."
 )
@@ -58,7 +59,8 @@ def run(
     options: Sequence[str],
     timeout: str | None,
     registry: str | None,
-    offline: bool,
+    offline: str | None,
+    lock: str | None,
     allow_degraded: bool,
     dry_run: bool,
     verbose: bool,
@@ -76,10 +78,13 @@ def run(
       mcp run acme/files@2.1.0 --set roots=$HOME/notes
       mcp run acme/files@2.1.0 --mount ./data:/mnt/data:rw -- --verbose /mnt/data
       mcp run acme/tool@1.0.0 --allow-net api.example.com:443 --allow-net 127.0.0.1:11434
+      mcp run acme/tool@1.0.0 --locked       # exactly the bytes of ./mcp.lock
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     on_missing = "degrade" if allow_degraded else None
-    app = app.with_overrides({"registry": registry, "timeout": timeout, "on_missing": on_missing})
+    app = app.with_overrides(
+        {"registry": registry, "offline": offline, "timeout": timeout, "on_missing": on_missing}
+    )
     if verbose and app.settings.log.level != "debug":
         app = app.with_overrides({"log_level": "info"})
     request = RunRequest(
@@ -90,7 +95,7 @@ def run(
         mounts=mounts,
         network=network,
         options=_parse_options(options),
-        offline=offline,
+        lock=lock,
     )
     if dry_run:
         from mcp_client.cli.plan import plan_report

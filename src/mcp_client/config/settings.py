@@ -16,12 +16,17 @@ LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 
 
 class RegistrySettings(NamedTuple):
-    """Where packages come from. ``timeout`` in seconds for each connect and read, sizes in bytes."""
+    """Where packages come from. ``timeout`` in seconds for each connect and read, sizes in bytes.
+
+    ``revalidate`` are the seconds after which a running ``mcp`` asks again how a package stands.
+    """
 
     url: str | None = None
     timeout: float = 30.0
     token: str | None = None
     insecure: bool = False
+    offline: bool = False
+    revalidate: float | None = 86_400.0
     max_manifest: int = 10_000_000
     max_bundle: int = 100_000_000
 

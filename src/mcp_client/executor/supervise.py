@@ -4,7 +4,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -86,13 +86,14 @@ class Supervisor:
         grace: float,
         on_event: Callable[[Happening], None],
         egress: "Egress | None" = None,
+        companions: Sequence[Companion] = (),
     ) -> None:
         """``parent`` is from watch_parent(); ``grace`` follows end of file, and again SIGTERM."""
         self._process = process
         self._on_event = on_event
         self._relay = Relay(process.diagnostics)
         self._egress = egress
-        self._companions: list[Companion] = [self._relay] if egress is None else [self._relay, egress]
+        self._companions: list[Companion] = [self._relay, *([] if egress is None else [egress]), *companions]
         self._parent = parent
         self._inbox = inbox
         self._grace = grace

@@ -16,6 +16,8 @@ EXAMPLE = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "docs", "con
 # A value other than the default for each key, and how it reads in the settings.
 OTHERS = {
     "registry.url": ("file:///srv/registry", "file:///srv/registry"),
+    "registry.offline": (True, True),
+    "registry.revalidate": ("never", None),
     "registry.timeout": ("7s", 7.0),
     "registry.insecure": (True, True),
     "registry.max_manifest": ("1M", 1 << 20),
