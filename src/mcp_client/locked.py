@@ -47,6 +47,9 @@ def acquire_entry(
     """See acquire_locked(); ``told`` is one entry of the lock ``file``."""
     _refuse_remembered(app, told, file)
     own = _own(told)
+    remembered = app.cache.resolutions.find(told.reference, told.registry)
+    if remembered is not None:
+        own = own._replace(status=remembered.resolution.status, message=remembered.resolution.message)
     package = _find(app, told, own)
     if package is not None:
         return package

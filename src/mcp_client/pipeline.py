@@ -122,6 +122,8 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         outcome = supervisor.run()
     except BaseException as error:
         process.kill()
+        if revalidation is not None:
+            revalidation.finish(None)
         _record_failure(app, run_id, request.reference, _unexpected(error))
         raise
     if outcome.kind == "oom":
@@ -129,7 +131,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     _record_end(app, run_id, outcome)
     os.close(hold)
     if revalidation is not None:
-        revalidation.finish(inbox.descriptor)
+        revalidation.finish(None if supervisor.urged else inbox.descriptor)
     return outcome
 
 

@@ -49,8 +49,8 @@ class Standing(NamedTuple):
     moved: tuple[Digest, Digest] | None = None
 
     def due(self, now: float, interval: float | None) -> bool:
-        """Whether the registry should be asked again; a time in the future is none (a clock was set back)."""
+        """Whether the registry should be asked again; a time far ahead is none: a clock was set back."""
         if interval is None:
             return False
-        fresh = 0 <= now - self.checked < interval
-        return not fresh and not 0 <= now - self.tried < min(RETRY_SECONDS, interval)
+        tried_lately = abs(now - self.tried) < min(RETRY_SECONDS, interval)
+        return abs(now - self.checked) >= interval and not tried_lately

@@ -18,8 +18,8 @@ _BOOT = (
     f"import json, os, sys; given = json.loads(os.environ.pop({GIVEN!r})); sys.path[:] = given['path']; "
     "from mcp_client.recheck import main; main(given)"
 )
-# A session may be shorter than a question takes: the answer is worth so long to a caller who is not urging.
-_LAST_SECONDS = 2.0
+# A session may be shorter than a question takes. Clients that close our input give us two seconds to leave.
+_LAST_SECONDS = 1.0
 
 
 class Revalidation:
@@ -43,9 +43,9 @@ class Revalidation:
             poll.unregister(self._end)
             self._reap()
 
-    def finish(self, signals: int) -> None:
-        """After the session: wait a little, until somebody sends a signal to ``signals``, then end it."""
-        if self._end is not None:
+    def finish(self, signals: int | None) -> None:
+        """After the session: give it a last second, or until ``signals`` is readable; None gives it none."""
+        if self._end is not None and signals is not None:
             poll = select.poll()
             poll.register(self._end, select.POLLIN)
             poll.register(signals, select.POLLIN)

@@ -1,7 +1,8 @@
 """``metadata.db``: what references resolved to, when artifacts were used, and how registries are spoken to.
 
 SQLite in WAL mode: readers never wait for a writer. Everything in here can be had again from a registry but
-one thing, what a reference first resolved to; so a database that cannot be read is moved aside, not deleted.
+one thing, what a reference first resolved to; so a database that cannot be read is moved aside, not deleted,
+and what can still be read of that is taken over.
 """
 
 import fcntl
@@ -105,9 +106,14 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             if not _is_damage(error):
                 raise self._unusable(error) from error
-        self._set_aside()
+        damaged = self._set_aside()
         try:
-            return action(self._open())
+            connection = self._open()
+            if damaged is not None:
+                from mcp_client.cache.salvage import salvage
+
+                salvage(damaged, connection)
+            return action(connection)
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error
 
@@ -132,14 +138,14 @@ class Database:
             weakref.finalize(self, connection.close)
         return self._connection
 
-    def _set_aside(self) -> None:
-        """Move a file that is no database out of the way, unless another process has just done so."""
+    def _set_aside(self) -> str | None:
+        """Move a file that is no database out of the way; where to, None if another process just did."""
         self.close()
         damaged = f"{self._path}.damaged-{time.time_ns()}"
         try:
             with _alone(self._folder):
                 if _identity(self._path) != self._identity:
-                    return
+                    return None
                 # The journal first: an empty database beside it would take it for its own.
                 for suffix in ("-wal", "-shm", ""):
                     if os.path.exists(self._path + suffix):
@@ -150,6 +156,7 @@ class Database:
                 f"{self._path} is damaged and cannot be moved aside: {error.strerror}",
                 hint="remove it by hand; packages are fetched again",
             ) from error
+        return damaged
 
     def _unusable(self, error: Exception) -> MCPError:
         code = getattr(error, "sqlite_errorcode", 0)

@@ -153,8 +153,8 @@ class Resolutions:
         try:
             claimed = self._database.write(
                 f"update resolution set tried = :now where {_SAME} "  # noqa: S608
-                "and not (:now - checked >= 0 and :now - checked < :interval) "
-                "and not (:now - tried >= 0 and :now - tried < :retry)",
+                # As Standing.due(); who waited for the others' writes looks back from before them.
+                "and abs(:now - checked) >= :interval and abs(:now - tried) >= :retry",
                 [{**fields, "interval": interval}],
             )
         except MCPError:

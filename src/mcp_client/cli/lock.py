@@ -17,7 +17,7 @@ from mcp_client.errors import MCPError, printable
 from mcp_client.lock import Locked, lockable, read_lock, write_lock
 from mcp_client.reference import PackageReference
 from mcp_client.resolution import Resolution
-from mcp_client.standing import refuse_status
+from mcp_client.standing import deprecation, refuse_status
 
 # What became of one entry: its new content, and whether it is what the file has already.
 _Outcome = tuple[Resolution, bool]
@@ -62,7 +62,8 @@ def lock(
         try:
             return _look(at, reference, known, file, check=check)
         finally:
-            at.close()
+            if at is not own:
+                at.close()
 
     results = for_each(app, wanted, work)
     errors = [result for result in results if isinstance(result, MCPError)]
@@ -98,6 +99,8 @@ def _look(
         if not offline:
             watch_downloads(app)
         answer = acquire(app, reference, refresh=not offline).resolution
+    if answer.status == "deprecated":
+        app.log.warning(deprecation(answer))
     found = lockable(answer)
     if known is not None and known.registry == found.registry and known.digests != found.digests:
         raise version_moved(

@@ -83,7 +83,8 @@ def pull(
         try:
             return _pull(at, one, lock, refresh=refresh, accept_moved=accept_moved)
         finally:
-            at.close()
+            if at is not own:
+                at.close()
 
     return _report(app, wanted, for_each(app, wanted, work), quiet=quiet)
 
@@ -136,9 +137,11 @@ def _report(
             app.log.warning(deprecation(resolution))
         for before in result.before:
             app.log.warning(_accepted(before, resolution))
-        values.append(_value(result))
+        values.append({**_value(result), **({} if one.told is None else {"status": None})})
         state = "cached" if result.cached else "pulled"
-        rows.append((str(one.reference), state, resolution.status, str(resolution.manifest.digest)))
+        # A lock does not tell how its packages stand, and nobody was asked.
+        status = resolution.status if one.told is None else "-"
+        rows.append((str(one.reference), state, status, str(resolution.manifest.digest)))
     text = table(("REFERENCE", "STATE", "STATUS", "MANIFEST"), rows) if rows and not quiet else ""
     return Report({"packages": values}, text, tuple(errors))
 

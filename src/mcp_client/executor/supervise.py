@@ -105,6 +105,8 @@ class Supervisor:
         self._kill_at: float | None = None
         self._reason: str | None = None
         self._timed_out = False
+        # Whether somebody wants this over: not so when the server or the client simply came to its end.
+        self.urged = False
 
     def run(self) -> Outcome:
         """Return when the whole sandbox is gone."""
@@ -127,6 +129,7 @@ class Supervisor:
             if self._parent is not None and self._parent in ready:
                 poll.unregister(self._parent)
                 self._parent = None
+                self.urged = True
                 self._stop_by(signal.SIGTERM, "the client ended")
             self._keep_time(time.monotonic())
 
@@ -157,6 +160,7 @@ class Supervisor:
 
     def _pass_on(self) -> None:
         for number in self._inbox.read():
+            self.urged = True
             self._process.signal(number)
             if number == signal.SIGINT:
                 self._stop_by(signal.SIGTERM, "interrupted")
@@ -175,7 +179,7 @@ class Supervisor:
     def _keep_time(self, now: float) -> None:
         if self._timeout_at is not None and now >= self._timeout_at:
             self._timeout_at = None
-            self._timed_out = True
+            self._timed_out = self.urged = True
             self._reason = f"timeout after {now - self._started:.1f} s"
             self._terminate()
         if self._drained_check_at is not None and now >= self._drained_check_at:
