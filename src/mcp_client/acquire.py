@@ -1,16 +1,21 @@
 """From a reference to a verified, unpacked package: out of the cache, or from the registry by way of it."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 from mcp_client.app import App
+from mcp_client.audit import events
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
 from mcp_client.manifest.entrypoint import files_of
 from mcp_client.manifest.model import Manifest, from_form, is_current, to_form
 from mcp_client.reference import PackageReference
-from mcp_client.resolution import Resolution
+from mcp_client.resolution import Resolution, Standing
+from mcp_client.standing import refuse_moved, refuse_status, refuse_unfit, weigh
+
+Accept = Callable[[Manifest, str | None], object]
 
 _Result = TypeVar("_Result")
 
@@ -18,6 +23,7 @@ _ATTEMPTS = 4
 _NO_REFUSAL = frozenset(
     {
         "cache-busy",
+        "audit-unwritable",
         "cache-damaged",
         "cache-unwritable",
         "disk-full",
@@ -37,8 +43,7 @@ def acquire(
     reference: PackageReference,
     *,
     refresh: bool = False,
-    offline: bool = False,
-    accept: Callable[[Manifest, str | None], object] | None = None,
+    accept: Accept | None = None,
     meanwhile: AbstractContextManager[None] | None = None,
 ) -> CachedPackage:
     """The package, ready to run.
@@ -51,22 +56,27 @@ def acquire(
     if not refresh:
         package = _cached(app, reference)
         if package is not None:
-            _check_status(package.resolution)
+            refuse_unfit(package)
             return package
-    if offline:
-        raise _missing(app, reference)
+    _refuse_offline(app, reference)
     with meanwhile or nullcontext():
-        return _undisturbed(app, lambda: _fetch(app, reference, accept))
+        return _undisturbed(app, lambda: _resolve_and_fetch(app, reference, accept))
 
 
-def acquire_and_hold(app: App, reference: PackageReference, **options: Any) -> tuple[CachedPackage, int]:
-    """What acquire() returns, and a descriptor that keeps the package from being removed while it is open."""
+def hold_package(app: App, get: Callable[[], CachedPackage]) -> tuple[CachedPackage, int]:
+    """What ``get`` returns, and a descriptor that keeps the package from being removed while it is open."""
 
     def once() -> tuple[CachedPackage, int]:
-        package = acquire(app, reference, **options)
+        package = get()
         return package, app.cache.hold(package.tree)
 
     return _undisturbed(app, once)
+
+
+def _resolve_and_fetch(app: App, reference: PackageReference, accept: Accept | None) -> CachedPackage:
+    resolution = app.registry.resolve(reference)
+    weigh(app.cache.resolutions, resolution)
+    return fetch_package(app, resolution, accept)
 
 
 def _undisturbed(app: App, action: Callable[[], _Result]) -> _Result:
@@ -83,64 +93,80 @@ def _undisturbed(app: App, action: Callable[[], _Result]) -> _Result:
     return action()
 
 
-def describe(
-    app: App, reference: PackageReference, *, offline: bool = False
-) -> tuple[Resolution, Manifest, bool]:
-    """Resolution and manifest without the bundle, and whether the package is in the cache."""
+def acquire_moved(app: App, reference: PackageReference) -> tuple[CachedPackage, tuple[Resolution, ...]]:
+    """The package as its registry says now, whatever it said before; with what it was until now.
+
+    The audit log tells of it, or nothing changes. Raises like acquire().
+    """
+    _refuse_offline(app, reference)
+    resolution = app.registry.resolve(reference)
+    refuse_status(resolution)
+    before = tuple(app.cache.resolutions.contradictions(resolution))
+
+    def decided(known: Resolution) -> None:
+        for one in before:
+            app.audit.append(events.moved(events.new_run_id(), before=one, now=known))
+        app.cache.resolutions.forget_contradictions(known)
+
+    return fetch_package(app, resolution, None, before_record=decided), before
+
+
+class Described(NamedTuple):
+    """A package as far as its manifest tells; ``cached`` when it is ready to run."""
+
+    resolution: Resolution
+    manifest: Manifest
+    standing: Standing
+    cached: bool
+
+
+def describe(app: App, reference: PackageReference) -> Described:
+    """What a package is, without its bundle.
+
+    A package that may not run is described all the same, but not one that moved.
+    """
     package = _cached(app, reference)
     if package is not None:
-        return package.resolution, from_form(package.manifest_form), True
-    if offline:
-        raise MCPError("offline-missing", f"{reference} is not in the cache", hint="leave out --offline")
+        return Described(package.resolution, from_form(package.manifest_form), package.standing, cached=True)
+    _refuse_offline(app, reference)
     resolution = app.registry.resolve(reference)
+    with _looked_at():
+        weigh(app.cache.resolutions, resolution)
     with _nothing_refused_stays(app, resolution):
-        return resolution, _manifest(app, resolution), False
+        manifest = verified_manifest(app, resolution)
+        now = time.time()
+        # Who has looked at it decides about these bytes.
+        app.cache.resolutions.record(resolution, to_form(manifest), checked=now)
+        return Described(resolution, manifest, Standing(now, now), cached=False)
 
 
-def _missing(app: App, reference: PackageReference) -> MCPError:
-    """Why a package cannot be had offline."""
-    known = app.cache.resolutions.find(reference, app.registry_url)
-    doubt = known and app.cache.doubts.get(known.resolution.bundle.digest)
-    hint = f"fetch it while online: mcp pull {reference}"
-    if doubt:
-        return MCPError("cache-damaged", f"what is cached of {reference} was changed, and {doubt}", hint=hint)
-    return MCPError(
-        "offline-missing", f"{reference} is not in the cache, and --offline forbids the network", hint=hint
-    )
-
-
-def _cached(app: App, reference: PackageReference) -> CachedPackage | None:
-    """The package as it is in the cache; a form that another release made is made anew."""
-    package = app.cache.find(reference, app.registry_url)
-    if package is None or is_current(package.manifest_form):
-        return package
-    form = to_form(_manifest(app, package.resolution))
-    app.cache.resolutions.record(package.resolution, form)
-    return package._replace(manifest_form=form)
-
-
-def _fetch(
-    app: App, reference: PackageReference, accept: Callable[[Manifest, str | None], object] | None
+def fetch_package(
+    app: App,
+    resolution: Resolution,
+    accept: Accept | None,
+    *,
+    before_record: Callable[[Resolution], None] = lambda _resolution: None,
+    checked: float | None = None,
 ) -> CachedPackage:
-    resolution = app.registry.resolve(reference)
-    _check_status(resolution)
-    _check_unmoved(app, resolution)
+    """Both artifacts of ``resolution``, verified and unpacked, and remembered as of ``checked`` (now)."""
     bundle, limit = resolution.bundle, app.settings.registry.max_bundle
     with _nothing_refused_stays(app, resolution):
-        manifest = _manifest(app, resolution)
+        manifest = verified_manifest(app, resolution)
         if accept is not None:
             accept(manifest, None)
         tree = app.cache.add_bundle(bundle, lambda: app.registry.fetch(bundle, limit), limit)
         if accept is not None:
             accept(manifest, tree)
-    form = to_form(manifest)
-    app.cache.watch(bundle.digest, files_of(manifest))
-    app.cache.resolutions.record(resolution, form)
-    app.cache.evict(keep={resolution.manifest.digest, bundle.digest})
-    return CachedPackage(resolution, form, tree)
+        form, checked = to_form(manifest), time.time() if checked is None else checked
+        app.cache.watch(bundle.digest, files_of(manifest))
+        before_record(resolution)
+        app.cache.resolutions.record(resolution, form, checked=checked)
+    app.cache.evict(keep=set(resolution.digests))
+    return CachedPackage(resolution, form, tree, Standing(checked, checked))
 
 
-def _manifest(app: App, resolution: Resolution) -> Manifest:
+def verified_manifest(app: App, resolution: Resolution) -> Manifest:
+    """The manifest, from the cache or fetched: bytes of the digest, name and version as asked for."""
     from mcp_client.manifest.parse import parse_manifest
 
     limit = app.settings.registry.max_manifest
@@ -154,8 +180,43 @@ def _manifest(app: App, resolution: Resolution) -> Manifest:
             "cache-damaged", f"cannot read {path}: {error.strerror}", hint="run the same command again"
         ) from error
     manifest = parse_manifest(data)
-    _check_identity(resolution, manifest)
+    check_identity(resolution, manifest)
     return manifest
+
+
+@contextmanager
+def _looked_at() -> Iterator[None]:
+    """Go on with what may be looked at though it may not run."""
+    try:
+        yield
+    except MCPError as error:
+        if error.code != "package-revoked":
+            raise
+
+
+def _cached(app: App, reference: PackageReference) -> CachedPackage | None:
+    """The package as it is in the cache; a form that another release made is made anew."""
+    package = app.cache.find(reference, app.registry_url)
+    if package is None or is_current(package.manifest_form):
+        return package
+    form = to_form(verified_manifest(app, package.resolution))
+    app.cache.resolutions.renew_form(package.resolution, form)
+    return package._replace(manifest_form=form)
+
+
+def _refuse_offline(app: App, reference: PackageReference) -> None:
+    if not app.settings.registry.offline:
+        return
+    known = app.cache.resolutions.find(reference, app.registry_url)
+    doubt = known and app.cache.doubts.get(known.resolution.bundle.digest)
+    hint = f"fetch it while online: mcp pull {reference}"
+    if doubt:
+        raise MCPError("cache-damaged", f"what is cached of {reference} was changed, and {doubt}", hint=hint)
+    raise MCPError(
+        "offline-missing",
+        f"{reference} is not in the cache, and --offline forbids to ask a registry",
+        hint=hint,
+    )
 
 
 @contextmanager
@@ -169,47 +230,27 @@ def _nothing_refused_stays(app: App, resolution: Resolution) -> Iterator[None]:
     except MCPError as error:
         if error.code in _NO_REFUSAL:
             raise
-        digests = {resolution.manifest.digest, resolution.bundle.digest}
+        digests = set(resolution.digests)
         with suppress(MCPError):
             orphans = {e.digest for e in app.cache.entries() if e.digest in digests and not e.references}
             app.cache.remove(orphans)
         raise
 
 
-def _check_status(resolution: Resolution) -> None:
-    if resolution.status in {"revoked", "quarantined"}:
-        raise MCPError(
-            "package-revoked",
-            f"{resolution.reference} is {resolution.status} by its registry",
-            hint="use another version; the package's author knows why",
-        )
+def check_unmoved(app: App, resolution: Resolution) -> None:
+    """Raise ``version-moved`` for an answer that cannot be true together with an earlier one, and note it."""
+    refuse_moved(app.cache.resolutions, resolution)
 
 
-def _check_unmoved(app: App, resolution: Resolution) -> None:
-    """An immutable reference that means something else today was tampered with, or its registry was."""
-    known = app.cache.resolutions.find(resolution.reference, app.registry_url)
-    if known is None:
-        return
-    for kind, before, now in (
-        ("manifest", known.resolution.manifest.digest, resolution.manifest.digest),
-        ("bundle", known.resolution.bundle.digest, resolution.bundle.digest),
-    ):
-        if before != now:
-            raise MCPError(
-                "version-moved",
-                f"{resolution.reference} used to be another {kind}: {before}, and now is {now}",
-                hint="do not run it; ask the registry's owner what happened",
-                details={"before": str(before), "now": str(now)},
-            )
-
-
-def _check_identity(resolution: Resolution, manifest: Manifest) -> None:
+def check_identity(resolution: Resolution, manifest: Manifest) -> None:
+    """Raise ``manifest-mismatch`` when the manifest is of another package or version."""
     reference = resolution.reference
     version = reference.selector if reference.kind == "version" else resolution.version
     if manifest.name != reference.package or version not in {None, manifest.version}:
         raise MCPError(
             "manifest-mismatch",
-            f"asked for {reference}, and the manifest is of "
-            f"{printable(manifest.name)}@{printable(manifest.version)}",
+            f"asked for {reference}"
+            + ("" if version in {None, reference.selector} else f", said to be version {version}")
+            + f", and the manifest is of {printable(manifest.name)}@{printable(manifest.version)}",
             hint="the registry serves the wrong package; nothing was run",
         )

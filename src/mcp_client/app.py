@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mcp_client.config.load import load_settings
 from mcp_client.config.settings import LogSettings, Settings
+from mcp_client.errors import MCPError
 
 if TYPE_CHECKING:
     from mcp_client.audit.log import AuditLog
@@ -20,22 +21,25 @@ EMBEDDED_REGISTRY = "embedded"
 
 
 class App:
-    """The program's parts. A warm run touches only some of them, and imports nothing for the rest."""
+    """The program's parts. A warm run touches only some of them, and imports nothing for the rest.
+
+    An App belongs to one thread: neither the database nor the registry's connections can be shared.
+    """
 
     def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
-        """``overrides`` are command line flags: config, log_level, on_missing, registry, timeout."""
-        self._overrides = dict(overrides or {})
+        """``overrides`` are command line flags: config, log_level, offline, on_missing, registry, timeout."""
+        self.overrides = dict(overrides or {})
 
     def with_overrides(self, overrides: Mapping[str, str | None]) -> "App":
         """A copy with further flags; those that were not given (None) change nothing."""
         return App(
-            {**self._overrides, **{key: value for key, value in overrides.items() if value is not None}}
+            {**self.overrides, **{key: value for key, value in overrides.items() if value is not None}}
         )
 
     @cached_property
     def settings(self) -> Settings:
         """Flags over environment over file over defaults. Raises ``config-*``."""
-        return load_settings(self._overrides, os.environ)
+        return load_settings(self.overrides, os.environ)
 
     @property
     def registry_url(self) -> str:
@@ -65,10 +69,16 @@ class App:
 
     @cached_property
     def registry(self) -> "RegistryClient":
-        """The registry everything is resolved at."""
+        """The registry everything is resolved at. Raises ``offline-missing`` where none may be asked."""
         from mcp_client.registry.client import open_registry
         from mcp_client.registry.urls import origin_of
 
+        if self.settings.registry.offline:
+            raise MCPError(
+                "offline-missing",
+                "this needs the registry, and --offline forbids to ask it",
+                hint="leave out --offline, or unset MCP_OFFLINE and registry.offline",
+            )
         origin = origin_of(self.registry_url)
         return open_registry(
             self.registry_url,

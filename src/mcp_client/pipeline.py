@@ -1,14 +1,15 @@
 """The story of ``mcp run``, from a reference to an outcome. Read this file first."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_client import platforms
-from mcp_client.acquire import acquire_and_hold
-from mcp_client.app import App
+from mcp_client.acquire import acquire, hold_package
+from mcp_client.app import EMBEDDED_REGISTRY, App
 from mcp_client.audit import events
 from mcp_client.audit.redact import redact_args
 from mcp_client.cache.store import CachedPackage
@@ -30,9 +31,11 @@ from mcp_client.runtimes.command import check_file, resolve_command
 from mcp_client.runtimes.find import Host
 from mcp_client.sandbox.enforcement import missing_walls, refuse_missing
 from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
+from mcp_client.standing import deprecation
 
 if TYPE_CHECKING:
     from mcp_client.executor.egress import Egress
+    from mcp_client.revalidate import Revalidation
 
 # Failures that are nobody's decision: the audit log tells them from refusals.
 _FAULTS = frozenset(
@@ -49,7 +52,7 @@ _FAULTS = frozenset(
 
 
 class RunRequest(NamedTuple):
-    """What the user asked for on the command line, unparsed but for the reference."""
+    """What the user asked for on the command line, unparsed but for the reference; ``lock`` is a file."""
 
     reference: PackageReference
     arguments: Sequence[str] = ()
@@ -58,7 +61,7 @@ class RunRequest(NamedTuple):
     mounts: Sequence[str] = ()
     network: Sequence[str] = ()
     options: Sequence[tuple[str, str]] = ()
-    offline: bool = False
+    lock: str | None = None
 
 
 class RunPlan(NamedTuple):
@@ -103,6 +106,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         _record_failure(app, run_id, request.reference, error)
         raise
     app.cache.resolutions.touch(plan.package.resolution)
+    revalidation = _revalidate(app, plan.package, run_id)
     app.close()
     executor = app.settings.executor
     supervisor = Supervisor(
@@ -113,17 +117,22 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         grace=executor.grace,
         on_event=lambda happened: _announce_event(app, plan, happened),
         egress=egress,
+        companions=[] if revalidation is None else [revalidation],
     )
     try:
         outcome = supervisor.run()
     except BaseException as error:
         process.kill()
+        if revalidation is not None:
+            revalidation.finish(None)
         _record_failure(app, run_id, request.reference, _unexpected(error))
         raise
     if outcome.kind == "oom":
         outcome = outcome._replace(reason=f"memory limit {plan.policy.limits.memory >> 20} MB")
     _record_end(app, run_id, outcome)
     os.close(plan.hold)
+    if revalidation is not None:
+        revalidation.finish(None if supervisor.urged else inbox.descriptor)
     return outcome
 
 
@@ -133,13 +142,7 @@ def plan_run(
     """Everything up to the sandbox's plan: what ``--dry-run`` prints and run_package() carries out."""
     settings = app.settings
     backend = app.backend
-    package, hold = acquire_and_hold(
-        app,
-        request.reference,
-        offline=request.offline,
-        accept=_runnable_entrypoint,
-        meanwhile=meanwhile,
-    )
+    package, hold = hold_package(app, lambda: _acquire(app, request, meanwhile))
     manifest = from_form(package.manifest_form)
     entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)
@@ -168,6 +171,16 @@ def plan_run(
     )
     spec = backend.plan(command, policy, tree=package.tree, data=data)
     return RunPlan(package, manifest, declared, policy, spec, hold)
+
+
+def _acquire(app: App, request: RunRequest, meanwhile: AbstractContextManager[None] | None) -> CachedPackage:
+    if request.lock is None:
+        return acquire(app, request.reference, accept=_runnable_entrypoint, meanwhile=meanwhile)
+    from mcp_client.locked import acquire_locked
+
+    return acquire_locked(
+        app, request.reference, request.lock, accept=_runnable_entrypoint, meanwhile=meanwhile
+    )
 
 
 def _runnable_entrypoint(manifest: Manifest, tree: str | None = None) -> Entrypoint:
@@ -236,12 +249,26 @@ def _announce(app: App, plan: RunPlan) -> None:
         entrypoint=" ".join(redact_args([plan.entrypoint.command, *plan.entrypoint.args])),
     )
     if resolution.status == "deprecated":
-        app.log.warning(f"{resolution.reference} is deprecated")
+        app.log.warning(deprecation(resolution))
     if plan.policy.closed_hosts:
         hosts = printable(", ".join(plan.policy.closed_hosts))
         app.log.warning(f"the server asks for hosts that stay closed without --allow-net: {hosts}")
     if plan.manifest.subprocess and not plan.policy.subprocess:
         app.log.warning("the server asks to start processes, and the operator's policy forbids it")
+
+
+def _revalidate(app: App, package: CachedPackage, run_id: str) -> "Revalidation | None":
+    """Off the critical path: ask the registry now and then how a cached package stands by now.
+
+    What a lock binds is asked about by ``mcp lock --check``; the registry inside this program never changes.
+    """
+    registry, resolution = app.settings.registry, package.resolution
+    asked = resolution.registry == app.registry_url != EMBEDDED_REGISTRY
+    if not asked or registry.offline or not package.standing.due(time.time(), registry.revalidate):
+        return None
+    from mcp_client.revalidate import begin
+
+    return begin(app, resolution, run_id)
 
 
 def _open_egress(app: App, policy: Policy, channel: int) -> "Egress":

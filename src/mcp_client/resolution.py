@@ -1,4 +1,4 @@
-"""What a registry says a reference means."""
+"""What a registry says a reference means, and how that stands since."""
 
 from typing import Literal, NamedTuple
 
@@ -6,6 +6,7 @@ from mcp_client.digest import Digest
 from mcp_client.reference import PackageReference
 
 Status = Literal["published", "deprecated", "revoked", "quarantined"]
+RETRY_SECONDS = 300.0
 
 
 class Descriptor(NamedTuple):
@@ -17,7 +18,10 @@ class Descriptor(NamedTuple):
 
 
 class Resolution(NamedTuple):
-    """The answer to one resolve request; ``registry`` is the URL it was asked at."""
+    """The answer to one resolve request; ``registry`` is the URL it was asked at.
+
+    ``message`` is what the registry says about the status, printable and short.
+    """
 
     reference: PackageReference
     registry: str
@@ -25,3 +29,28 @@ class Resolution(NamedTuple):
     bundle: Descriptor
     status: Status
     version: str | None
+    message: str | None = None
+
+    @property
+    def digests(self) -> tuple[Digest, Digest]:
+        """Of manifest and bundle."""
+        return self.manifest.digest, self.bundle.digest
+
+
+class Standing(NamedTuple):
+    """How fresh a resolution is: when its registry last answered, and when it was last asked.
+
+    In seconds since the epoch, 0 for never. ``moved`` are the digests of manifest and bundle by now, when the
+    registry names others.
+    """
+
+    checked: float = 0.0
+    tried: float = 0.0
+    moved: tuple[Digest, Digest] | None = None
+
+    def due(self, now: float, interval: float | None) -> bool:
+        """Whether the registry should be asked again; a time far ahead is none: a clock was set back."""
+        if interval is None:
+            return False
+        tried_lately = abs(now - self.tried) < min(RETRY_SECONDS, interval)
+        return abs(now - self.checked) >= interval and not tried_lately

@@ -22,6 +22,10 @@ def app(tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch) -> Iterator
     made.close()
 
 
+def offline(app: App) -> App:
+    return app.with_overrides({"offline": "on"})
+
+
 def _refuse(code: str) -> object:
     def accept(_manifest: Manifest, tree: str | None) -> None:
         if tree is not None:
@@ -33,7 +37,7 @@ def _refuse(code: str) -> object:
 def test_a_form_of_another_release_is_made_anew_without_a_network(app: App) -> None:
     package = acquire(app, HELLO)
     app.cache.resolutions.record(package.resolution, {"form": 0, "name": "as it was then"})
-    again = acquire(app, HELLO, offline=True)
+    again = acquire(offline(app), HELLO)
     assert is_current(again.manifest_form)
     assert from_form(again.manifest_form).name == "acme/hello-world"
     kept = app.cache.find(HELLO, "embedded")
@@ -43,11 +47,11 @@ def test_a_form_of_another_release_is_made_anew_without_a_network(app: App) -> N
 
 def test_offline_needs_the_cache(app: App) -> None:
     with pytest.raises(MCPError) as caught:
-        acquire(app, HELLO, offline=True)
+        acquire(offline(app), HELLO)
     assert caught.value.code == "offline-missing"
     acquire(app, HELLO)
-    assert acquire(app, HELLO, offline=True).resolution.reference == HELLO
-    assert describe(app, HELLO, offline=True)[2] is True
+    assert acquire(offline(app), HELLO).resolution.reference == HELLO
+    assert describe(offline(app), HELLO).cached is True
 
 
 @pytest.mark.parametrize(("code", "stays"), [("entrypoint-missing", 0), ("registry-unavailable", 3)])
@@ -60,8 +64,8 @@ def test_only_a_refusal_takes_back_what_was_stored(app: App, code: str, stays: i
 def test_a_refusal_takes_nothing_from_another_reference(app: App) -> None:
     acquire(app, HELLO)
     before = app.cache.entries()
-    twin = parse_reference(f"acme/hello-world@digest:{describe(app, HELLO)[0].manifest.digest}")
+    twin = parse_reference(f"acme/hello-world@digest:{describe(app, HELLO).resolution.manifest.digest}")
     with pytest.raises(MCPError):
         acquire(app, twin, accept=_refuse("entrypoint-missing"))  # type: ignore[arg-type]
     assert len(app.cache.entries()) == len(before)
-    assert acquire(app, HELLO, offline=True).tree
+    assert acquire(offline(app), HELLO).tree

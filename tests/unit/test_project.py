@@ -28,6 +28,7 @@ PACKAGE_IMPORTS = {
         "sandbox.linux.egress",
         "sandbox.spec",
     },
+    "lock": {"config.values"},
     "logs": {"audit.redact", "config.settings"},
     "manifest": {"network.rules"},
     "network": set(),
@@ -44,7 +45,7 @@ PACKAGE_IMPORTS = {
         "runtimes.command",
     },
 }
-COMPOSITION = {"acquire", "app", "pipeline"}
+COMPOSITION = {"acquire", "app", "locked", "pipeline", "recheck", "revalidate", "standing"}
 # Whole files that these libraries belong to; anywhere else they would cost every start.
 EDGE_LIBRARIES = {
     "httpx": {"registry"},

@@ -1,7 +1,9 @@
 """The records of the audit log, from plain values.
 
 Each run has one ``start`` and one ``end``, or one ``refused`` (a decision of ours) or ``error``, with the
-same run id. Records name variables but never hold their values, and every text is redacted and bounded.
+same run id, and a ``status`` in between when the registry withdrew what runs. ``moved`` belongs to no run:
+somebody accepted that a reference means something else. Records name variables but never hold their values,
+and every text is redacted and bounded.
 """
 
 import os
@@ -11,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcp_client.audit.redact import redact, redact_args, redact_url
+from mcp_client.resolution import Resolution
 
 VERSION = 1
 _MAX_DEPTH = 6
@@ -102,6 +105,25 @@ def refused(run_id: str, *, reference: str, code: str, message: str) -> Record:
 def error(run_id: str, *, reference: str, code: str, message: str) -> Record:
     """A run that failed for a reason that is no decision: registry, cache, the launcher itself."""
     return _failure("error", run_id, reference, code, message)
+
+
+def status(run_id: str, *, reference: str, registry: str, code: str, message: str) -> Record:
+    """Beside a running server its registry was asked, and the next run is refused with ``code``."""
+    return {**_failure("status", run_id, reference, code, message), "registry": redact_url(registry)}
+
+
+def moved(run_id: str, *, before: Resolution, now: Resolution) -> Record:
+    """Somebody accepted that a reference, known as itself or as another one, means something else."""
+    return {
+        **_head("moved", run_id),
+        "reference": redact(str(now.reference)),
+        "known_as": redact(str(before.reference)),
+        "registry": redact_url(now.registry),
+        "manifest_before": str(before.manifest.digest),
+        "manifest_digest": str(now.manifest.digest),
+        "bundle_before": str(before.bundle.digest),
+        "bundle_digest": str(now.bundle.digest),
+    }
 
 
 def _failure(event: str, run_id: str, reference: str, code: str, message: str) -> Record:

@@ -1,7 +1,8 @@
 """``metadata.db``: what references resolved to, when artifacts were used, and how registries are spoken to.
 
 SQLite in WAL mode: readers never wait for a writer. Everything in here can be had again from a registry but
-one thing, what a reference first resolved to; so a database that cannot be read is moved aside, not deleted.
+one thing, what a reference first resolved to; so a database that cannot be read is moved aside, not deleted,
+and what can still be read of that is taken over.
 """
 
 import fcntl
@@ -9,7 +10,7 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -51,6 +52,13 @@ create table if not exists entry (
 drop table if exists tree;
 create index if not exists resolution_use on resolution (used, reference, manifest_digest, bundle_digest);
 """,
+    # When somebody last tried to ask, what the registry says about the status, and other digests it names.
+    """
+alter table resolution add column tried real not null default 0;
+alter table resolution add column message text;
+alter table resolution add column moved_manifest text;
+alter table resolution add column moved_bundle text;
+""",
 )
 _SCHEMA_VERSION = len(_SCHEMA_STEPS)
 
@@ -65,14 +73,20 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
-    def select(self, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def select(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """All rows; none when there is no database yet. A read-only folder is fine."""
         if self._connection is None and not os.path.exists(self._path):
             return []
         return self._run(lambda connection: connection.execute(query, arguments).fetchall())
 
-    def write(self, statement: str, rows: Iterable[Sequence[Any]], *, wait: float = _BUSY_SECONDS) -> None:
-        """Carry out ``statement`` for each of ``rows``, for all or none of them.
+    def write(
+        self,
+        statement: str,
+        rows: Iterable[Sequence[Any] | Mapping[str, Any]],
+        *,
+        wait: float = _BUSY_SECONDS,
+    ) -> int:
+        """Carry out ``statement`` for each of ``rows``, for all or none of them; how many rows it changed.
 
         Others are waited for at most ``wait`` seconds. Raises ``disk-full``, ``cache-busy`` and
         ``cache-unwritable``.
@@ -83,17 +97,18 @@ class Database:
 
             make_folder(self._folder)
 
-        def transaction(connection: sqlite3.Connection) -> None:
+        def transaction(connection: sqlite3.Connection) -> int:
             connection.execute(f"pragma busy_timeout={round(wait * 1000)}")
             connection.execute("begin immediate")
             try:
-                connection.executemany(statement, rows)
+                changed = connection.executemany(statement, rows).rowcount
                 connection.execute("commit")
             finally:
                 if connection.in_transaction:
                     connection.execute("rollback")
+            return changed
 
-        self._run(transaction)
+        return self._run(transaction)
 
     def note(self, statement: str, *row: str | float) -> None:
         """Write what saves time later; a cache that cannot be written is none the worse without it."""
@@ -134,9 +149,14 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             if not _is_damage(error):
                 raise self._unusable(error) from error
-        self._set_aside()
+        damaged = self._set_aside()
         try:
-            return action(self._open())
+            connection = self._open()
+            if damaged is not None:
+                from mcp_client.cache.salvage import salvage
+
+                salvage(damaged, connection)
+            return action(connection)
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error
 
@@ -157,14 +177,14 @@ class Database:
             weakref.finalize(self, connection.close)
         return self._connection
 
-    def _set_aside(self) -> None:
-        """Move a file that is no database out of the way, unless another process has just done so."""
+    def _set_aside(self) -> str | None:
+        """Move a file that is no database out of the way; where to, None if another process just did."""
         self.close()
         damaged = f"{self._path}.damaged-{time.time_ns()}"
         try:
             with _alone(self._folder):
                 if _identity(self._path) != self._identity:
-                    return
+                    return None
                 # The journal first: an empty database beside it would take it for its own.
                 for suffix in ("-wal", "-shm", ""):
                     if os.path.exists(self._path + suffix):
@@ -175,6 +195,7 @@ class Database:
                 f"{self._path} is damaged and cannot be moved aside: {error.strerror}",
                 hint="remove it by hand; packages are fetched again",
             ) from error
+        return damaged
 
     def _unusable(self, error: Exception) -> MCPError:
         code = getattr(error, "sqlite_errorcode", 0)

@@ -19,7 +19,7 @@ from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
 from mcp_client.reference import PackageReference
-from mcp_client.resolution import Descriptor, Resolution
+from mcp_client.resolution import Descriptor, Resolution, Standing
 
 if TYPE_CHECKING:
     from mcp_client.cache.heal import Finding
@@ -44,6 +44,7 @@ class CachedPackage(NamedTuple):
     resolution: Resolution
     manifest_form: dict[str, Any]
     tree: str
+    standing: Standing = Standing()
 
 
 class Entry(NamedTuple):
@@ -86,9 +87,13 @@ class Cache:
         if known is None or known.manifest_form is None:
             return None
         digest = known.resolution.bundle.digest
-        if not self.is_noted(digest) and not self._restore(digest):
+        if not self.is_ready(digest):
             return None
-        return CachedPackage(known.resolution, known.manifest_form, self.tree_path(digest))
+        return CachedPackage(known.resolution, known.manifest_form, self.tree_path(digest), known.standing)
+
+    def is_ready(self, digest: Digest) -> bool:
+        """Whether the tree is here and whole; one that was touched is proven or mended first."""
+        return self.is_noted(digest) or self._restore(digest)
 
     def is_noted(self, digest: Digest) -> bool:
         """Whether the tree is there, and nobody has touched it since it was last proven."""
@@ -187,7 +192,7 @@ class Cache:
         size = publish_tree(self.folder, archive, tree, digest, self.settings)
         if size is not None:
             self.note_tree(digest, size)
-        elif not self.is_noted(digest) and not self._restore(digest):
+        elif not self.is_ready(digest):
             raise MCPError(
                 "cache-damaged",
                 f"{tree} cannot be proven: {self.doubts.get(digest, 'it was changed')}",

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+LOCK_FILE = "mcp.lock"
+
 
 class Flag(NamedTuple):
     """One option: ``field`` of RunFlags that it fills; a switch has no ``metavar``."""
@@ -13,6 +15,8 @@ class Flag(NamedTuple):
     metavar: str | None = None
     multiple: bool = False
     short: str | None = None
+    # What a switch stands for.
+    value: str | bool = True
     # Known before a wrong reference is explained.
     early: bool = False
 
@@ -29,7 +33,9 @@ class RunFlags(NamedTuple):
     options: Sequence[str] = ()
     timeout: str | None = None
     registry: str | None = None
-    offline: bool = False
+    offline: str | None = None
+    locked: bool = False
+    lock: str | None = None
     allow_degraded: bool = False
     verbose: bool = False
 
@@ -42,7 +48,9 @@ RUN_FLAGS = (
     Flag("--set", "options", "Set an option of the package.", "NAME=VALUE", multiple=True),
     Flag("--timeout", "timeout", "Stop the server after this time (30s, 5m, 1h).", "TIME"),
     Flag("--registry", "registry", "Resolve at this registry.", "URL", early=True),
-    Flag("--offline", "offline", "Use the cache only.", early=True),
+    Flag("--offline", "offline", "Use the cache only.", value="on", early=True),
+    Flag("--locked", "locked", f"Use exactly what ./{LOCK_FILE} names, and ask no registry."),
+    Flag("--lock", "lock", f"Use exactly what FILE names, not ./{LOCK_FILE}.", "FILE"),
     Flag("--allow-degraded", "allow_degraded", "Run even where a wall of the sandbox cannot be enforced."),
     Flag("--verbose", "verbose", "Tell on standard error what happens.", short="-v"),
 )

@@ -1,33 +1,37 @@
 """``mcp info``: what a package is and what it asks for, without its bundle."""
 
+import time
 from typing import Any
 
 import click
 
-from mcp_client.acquire import describe
+from mcp_client.acquire import Described, describe
 from mcp_client.app import App
 from mcp_client.cli.controls import controls_table
-from mcp_client.cli.options import json_option, registry_option
+from mcp_client.cli.flags import LOCK_FILE
+from mcp_client.cli.options import json_option, offline_option, registry_option
 from mcp_client.cli.output import Report, fields
 from mcp_client.cli.reference import REFERENCE
 from mcp_client.config.units import format_size
 from mcp_client.errors import MCPError, printable
+from mcp_client.lock import read_lock
 from mcp_client.manifest.model import ConfigOption, Entrypoint, Manifest
 from mcp_client.policy.decide import Grants, decide
 from mcp_client.reference import PackageReference
-from mcp_client.resolution import Descriptor, Resolution
+from mcp_client.resolution import Descriptor, Resolution, Standing
 from mcp_client.sandbox.spec import Control
 
 _LONGEST = 1000
+_LOCK_STATES = {True: f"yes, in {LOCK_FILE}", False: f"{LOCK_FILE} names other bytes", None: ""}
 
 
 @click.command(short_help="Show what a package is and what it asks for.")
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @registry_option
-@click.option("--offline", is_flag=True, is_eager=True, help="Use the cache only.")
+@offline_option
 @json_option
 @click.pass_obj
-def info(app: App, reference: PackageReference, registry: str | None, offline: bool) -> Report:
+def info(app: App, reference: PackageReference, registry: str | None, offline: str | None) -> Report:
     """Show what the package REF is, what it asks for, and whether it is in the cache.
 
     Only the manifest is fetched, and only when it is not in the cache.
@@ -38,16 +42,27 @@ def info(app: App, reference: PackageReference, registry: str | None, offline: b
       mcp info acme/hello-world@1.2.3 --json
       mcp info acme/hello-world@1.2.3 --registry file:///srv/mcp
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
-    app = app.with_overrides({"registry": registry})
-    resolution, manifest, cached = describe(app, reference, offline=offline)
+    app = app.with_overrides({"registry": registry, "offline": offline})
+    described = describe(app, reference)
+    resolution, manifest, _, _ = described
+    locked = _locked(resolution)
     controls = _controls(app, manifest)
     values = {
-        **_values(resolution, manifest, cached=cached),
+        **_values(described, locked=locked),
         "controls": [control._asdict() for control in controls],
     }
     heading = click.style("on this machine", bold=True)
     here = ["", heading, controls_table(controls)] if controls else []
-    return Report(values, "\n".join([_text(resolution, manifest, cached=cached), *here]))
+    return Report(values, "\n".join([_text(described, locked=locked), *here]))
+
+
+def _locked(resolution: Resolution) -> bool | None:
+    """Whether the lock file of this folder binds it to the same bytes; None when it says nothing about it."""
+    try:
+        known = read_lock(LOCK_FILE).get(resolution.reference)
+    except MCPError:
+        return None
+    return None if known is None else known.digests == resolution.digests
 
 
 def _controls(app: App, manifest: Manifest) -> tuple[Control, ...]:
@@ -61,12 +76,18 @@ def _controls(app: App, manifest: Manifest) -> tuple[Control, ...]:
         return (Control("sandbox", "all together", "unavailable", error.message, error.hint),)
 
 
-def _values(resolution: Resolution, manifest: Manifest, *, cached: bool) -> dict[str, Any]:
+def _values(described: Described, *, locked: bool | None) -> dict[str, Any]:
+    resolution, manifest, standing, cached = described
+    moved = standing.moved and {"manifest": str(standing.moved[0]), "bundle": str(standing.moved[1])}
     return {
         "reference": str(resolution.reference),
         "registry": resolution.registry,
         "status": resolution.status,
+        "message": resolution.message,
+        "moved": moved,
+        "checked": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(standing.checked)),
         "cached": cached,
+        "locked": locked,
         "name": manifest.name,
         "version": manifest.version,
         "description": manifest.description,
@@ -97,14 +118,18 @@ def _descriptor_values(descriptor: Descriptor) -> dict[str, Any]:
     return {"digest": str(descriptor.digest), "size": descriptor.size}
 
 
-def _text(resolution: Resolution, manifest: Manifest, *, cached: bool) -> str:
+def _text(described: Described, *, locked: bool | None) -> str:
+    resolution, manifest, standing, cached = described
     title = click.style(f"{manifest.name} {manifest.version}", bold=True)
     about = [title, *([_shown(manifest.description)] if manifest.description else []), ""]
     facts = [
         ("reference", str(resolution.reference)),
         ("registry", _shown(resolution.registry)),
         ("status", _status(resolution)),
+        ("moved", _moved(standing)),
+        ("checked", time.strftime("%Y-%m-%d %H:%M", time.localtime(standing.checked))),
         ("cached", "yes" if cached else "no"),
+        ("locked", _LOCK_STATES[locked]),
         ("author", _shown(manifest.author)),
         ("license", _shown(manifest.license)),
         ("transport", manifest.transport),
@@ -132,7 +157,15 @@ def _present(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _status(resolution: Resolution) -> str:
     colour = {"published": None, "deprecated": "yellow"}.get(resolution.status, "red")
-    return click.style(resolution.status, fg=colour) if colour else resolution.status
+    shown = click.style(resolution.status, fg=colour) if colour else resolution.status
+    return f"{shown}: {_shown(resolution.message)}" if resolution.message else shown
+
+
+def _moved(standing: Standing) -> str:
+    if standing.moved is None:
+        return ""
+    manifest, bundle = standing.moved
+    return click.style(f"the registry now says manifest {manifest}\nwith bundle {bundle}", fg="red")
 
 
 def _descriptor(descriptor: Descriptor) -> str:

@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mcp_client.cli.flags import LOCK_FILE
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -13,6 +15,31 @@ def registry_option(function: F) -> F:
     return click.option("--registry", metavar="URL", is_eager=True, help="Resolve at this registry.")(
         function
     )
+
+
+def offline_option(function: F) -> F:
+    """``--offline``, as the override of that name; eager for the same reason."""
+    return click.option(
+        "--offline", flag_value="on", default=None, is_flag=True, is_eager=True, help="Use the cache only."
+    )(function)
+
+
+def lock_options(function: F) -> F:
+    """``--locked`` and ``--lock FILE``: the lock file to use, None for none."""
+
+    def decide(ctx: click.Context, _parameter: click.Parameter, file: str | None) -> str | None:
+        return file or (LOCK_FILE if ctx.params.pop("locked", False) else None)
+
+    locked = click.option(
+        "--locked",
+        is_flag=True,
+        is_eager=True,
+        help=f"Use exactly what ./{LOCK_FILE} names, and ask no registry.",
+    )
+    lock = click.option(
+        "--lock", metavar="FILE", callback=decide, help=f"Use exactly what FILE names, not ./{LOCK_FILE}."
+    )
+    return locked(lock(function))
 
 
 def json_option(function: F) -> F:

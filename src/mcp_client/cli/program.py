@@ -18,6 +18,7 @@ _RUN = "run"
 ENTRIES = {
     "run": Entry("mcp_client.cli.run:run", "Run an MCP server, verified, sandboxed and audited."),
     "pull": Entry("mcp_client.cli.pull:pull", "Fetch and verify packages without running them."),
+    "lock": Entry("mcp_client.cli.lock:lock", "Write down the exact bytes that references stand for."),
     "info": Entry("mcp_client.cli.info:info", "Show what a package is and what it asks for."),
     "login": Entry("mcp_client.cli.login:login", "Store a registry's token."),
     "logout": Entry("mcp_client.cli.login:logout", "Forget a registry's token."),

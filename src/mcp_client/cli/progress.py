@@ -55,6 +55,9 @@ class _Watched:
     def known_versions(self, package: str) -> list[str]:
         return self._client.known_versions(package)
 
+    def close(self) -> None:
+        self._client.close()
+
 
 def _draw(text: str) -> None:
     sys.stderr.write(_ERASE + text)

@@ -50,7 +50,7 @@ def parse_run(words: Sequence[str]) -> RunFlags | None:
         if flag.metavar is None:
             if equals:
                 return None
-            values[flag.field] = True
+            values[flag.field] = flag.value
             continue
         given = value if equals else next(waiting, None)
         if given is None:

@@ -60,7 +60,8 @@ def _app(ctx: click.Context | None) -> App:
     app = ctx.find_object(App) if ctx else None
     if app is None:
         app = App().with_overrides({"config": _given(ctx.find_root(), "config")} if ctx else {})
-    return app.with_overrides({"registry": _given(ctx, "registry")}) if ctx else app
+    given = ("registry", "offline")
+    return app.with_overrides({name: _given(ctx, name) for name in given}) if ctx else app
 
 
 def _given(ctx: click.Context, name: str) -> str | None:
@@ -74,9 +75,8 @@ def _known_versions(ctx: click.Context | None, package: str) -> list[str]:
     app = _app(ctx)
     prefix = f"{package}@"
     cached = [text.removeprefix(prefix) for text in _cached_references(app) if text.startswith(prefix)]
-    offline = ctx is not None and ctx.params.get("offline") is True
     try:
-        published = [] if offline else app.registry.known_versions(package)
+        published = [] if app.settings.registry.offline else app.registry.known_versions(package)
     except MCPError:
         published = []
     versions = {text for text in (*published, *cached) if ":" not in text}

@@ -17,12 +17,14 @@ def _run_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     """Declare RUN_FLAGS, in the order of the table."""
     for flag in reversed(RUN_FLAGS):
         names = [name for name in (flag.short, flag.name) if name is not None]
+        switched: dict[str, Any] = {} if flag.value is True else {"flag_value": flag.value, "default": None}
         declare = click.option(
             *names,
             flag.field,
             metavar=flag.metavar,
             # Not False: to click that means a value may be missing.
             is_flag=True if flag.metavar is None else None,
+            **switched,
             multiple=flag.multiple,
             is_eager=flag.early,
             help=flag.help,
@@ -52,6 +54,7 @@ def run(app: App, /, *, reference: PackageReference, dry_run: bool, **given: Any
       mcp run acme/files@2.1.0 --set roots=$HOME/notes
       mcp run acme/files@2.1.0 --mount ./data:/mnt/data:rw -- --verbose /mnt/data
       mcp run acme/tool@1.0.0 --allow-net api.example.com:443 --allow-net 127.0.0.1:11434
+      mcp run acme/tool@1.0.0 --locked       # exactly the bytes of ./mcp.lock
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     flags = RunFlags(reference=str(reference), **given)

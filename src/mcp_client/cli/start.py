@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mcp_client.app import App
-from mcp_client.cli.flags import RunFlags
+from mcp_client.cli.flags import LOCK_FILE, RunFlags
 from mcp_client.errors import MCPError
 from mcp_client.pipeline import RunRequest, run_package
 from mcp_client.reference import parse_reference
@@ -12,7 +12,14 @@ from mcp_client.reference import parse_reference
 def prepare(app: App, flags: RunFlags) -> tuple[App, RunRequest]:
     """The settings and the request that ``flags`` stand for. Raises ``option-invalid`` and ``config-*``."""
     on_missing = "degrade" if flags.allow_degraded else None
-    app = app.with_overrides({"registry": flags.registry, "timeout": flags.timeout, "on_missing": on_missing})
+    app = app.with_overrides(
+        {
+            "registry": flags.registry,
+            "offline": flags.offline,
+            "timeout": flags.timeout,
+            "on_missing": on_missing,
+        }
+    )
     if flags.verbose and app.settings.log.level != "debug":
         app = app.with_overrides({"log_level": "info"})
     request = RunRequest(
@@ -23,7 +30,7 @@ def prepare(app: App, flags: RunFlags) -> tuple[App, RunRequest]:
         mounts=flags.mounts,
         network=flags.network,
         options=_parse_options(flags.options),
-        offline=flags.offline,
+        lock=flags.lock or (LOCK_FILE if flags.locked else None),
     )
     return app, request
 

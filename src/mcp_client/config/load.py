@@ -20,12 +20,22 @@ from mcp_client.config.settings import (
     SandboxSettings,
     Settings,
 )
-from mcp_client.config.values import log_level, optional_duration, registry_url
+from mcp_client.config.values import log_level, optional_duration, registry_url, switch
 from mcp_client.errors import MCPError, printable
 
 POLICY_FILE = "/etc/mcp/policy.yaml"
-_FLAGS = {"registry": "--registry", "timeout": "--timeout", "log_level": "--log-level"}
-_VARIABLES = {"registry": "MCP_REGISTRY_URL", "timeout": "MCP_TIMEOUT", "log_level": "MCP_LOG_LEVEL"}
+_FLAGS = {
+    "registry": "--registry",
+    "timeout": "--timeout",
+    "log_level": "--log-level",
+    "offline": "--offline",
+}
+_VARIABLES = {
+    "registry": "MCP_REGISTRY_URL",
+    "timeout": "MCP_TIMEOUT",
+    "log_level": "MCP_LOG_LEVEL",
+    "offline": "MCP_OFFLINE",
+}
 
 T = TypeVar("T")
 
@@ -38,7 +48,7 @@ def load_settings(
 ) -> Settings:
     """Merge ``overrides`` over everything else.
 
-    They are flags: ``config``, ``log_level``, ``on_missing``, ``registry`` and ``timeout``.
+    They are flags: ``config``, ``log_level``, ``offline``, ``on_missing``, ``registry`` and ``timeout``.
 
     ``policy_file`` is the operator's and only narrows. An empty variable counts as unset. Raises
     ``config-invalid`` naming file, line and key (``usage`` for a flag) and ``config-unreadable``.
@@ -143,6 +153,7 @@ def _override(settings: Settings, overrides: Mapping[str, str], environ: Mapping
         registry=registry._replace(
             url=given("registry", registry_url, registry.url),
             configured=configured("registry", registry_url, registry.url),
+            offline=given("offline", switch, registry.offline),
         ),
         executor=executor._replace(
             default_timeout=given("timeout", optional_duration, executor.default_timeout)

@@ -13,7 +13,7 @@ from mcp_client import __version__
 from mcp_client.errors import MCPError, printable
 from mcp_client.private import read_private, write_private
 
-VERSION = f"1 {__version__}"
+VERSION = f"2 {__version__}"
 _MAX_SIZE = 1_000_000
 # A file written again within one tick of its clock can keep its time and size: too young to be remembered.
 _SETTLED_NS = 20_000_000

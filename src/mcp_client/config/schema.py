@@ -32,6 +32,10 @@ def _optional_duration(value: Any) -> float | None:
     return None if value is None else values.optional_duration(_scalar(value))
 
 
+def _revalidation_interval(value: Any) -> float | None:
+    return values.revalidation_interval(_scalar(value))
+
+
 def _scalar(value: Any) -> Any:
     if not isinstance(value, str | int | float):
         raise ValueError("expected a duration such as 30s, 5m, 1h30m or 500ms")  # noqa: TRY004
@@ -59,6 +63,7 @@ def _denied_host(value: Any) -> str:
 
 Duration = Annotated[float, BeforeValidator(lambda value: units.parse_duration(_scalar(value)))]
 OptionalDuration = Annotated[float | None, BeforeValidator(_optional_duration)]
+RevalidationInterval = Annotated[float | None, BeforeValidator(_revalidation_interval)]
 Size = Annotated[int, BeforeValidator(units.parse_size)]
 OptionalSize = Annotated[int | None, BeforeValidator(_optional_size)]
 Count = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
@@ -88,6 +93,8 @@ class Registry(Section):
     download_timeout: Duration = 0
     ca_file: OptionalPath = None
     insecure: bool = False
+    offline: bool = False
+    revalidate: RevalidationInterval = 0
     max_manifest: Size = 0
     max_bundle: Size = 0
 

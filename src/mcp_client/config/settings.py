@@ -20,7 +20,8 @@ class RegistrySettings(NamedTuple):
 
     ``timeout`` is for each read, and ``download_timeout`` for a whole artifact with all tries. ``token`` is
     the environment's and belongs to ``configured``, the registry that environment and file name, whatever a
-    flag or a lock file says.
+    flag or a lock file says. ``revalidate`` are the seconds after which a running ``mcp`` asks again how a
+    package stands.
     """
 
     url: str | None = None
@@ -31,6 +32,8 @@ class RegistrySettings(NamedTuple):
     token: str | None = None
     ca_file: str | None = None
     insecure: bool = False
+    offline: bool = False
+    revalidate: float | None = 86_400.0
     max_manifest: int = 10_000_000
     max_bundle: int = 100_000_000
 

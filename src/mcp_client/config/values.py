@@ -8,25 +8,30 @@ from mcp_client.config.units import parse_duration
 
 EMBEDDED = "embedded"
 NOTHING = "none"
+NEVER = "never"
 _URL_FORM = "https://host[:port][/path], file:///folder or 'embedded'"
 # Patterns are compiled on use: most runs have no registry to read.
-_HTTP = r"(https?)://((?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)((?:/[^\s?#\\]*)?)"
+_HTTP = r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?((?:/[^\s?#\\]*)?)"
 _FILE = r"file://(?:localhost)?(/[^\s?#]*)"
 _MAX_URL = 2048
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def registry_url(text: str) -> str | None:
-    """A registry's base URL in one spelling (no slash at the end); ``None`` for the embedded registry.
+    """A registry's base URL in one spelling; ``None`` for the embedded registry.
 
+    What is remembered of a registry is found by this text: there is no slash at the end, no default port, no
+    capital and no full stop after the host, and an IPv6 address is written as in RFC 5952.
     User names, passwords and queries are refused: a secret has its place in ``mcp login``.
     """
     if text == EMBEDDED:
         return None
     if len(text) <= _MAX_URL and text.isprintable():
         if web := re.fullmatch(_HTTP, text, re.IGNORECASE):
-            return f"{web[1].lower()}://{web[2].lower()}{web[3]}".rstrip("/")
+            return _web_registry(web[1].lower(), web[2].lower(), web[3], web[4])
         if folder := re.fullmatch(_FILE, text, re.IGNORECASE):
-            return "file://" + (folder[1].rstrip("/") or "/")
+            return "file://" + (re.sub("//+", "/", folder[1]).rstrip("/") or "/")
     if "@" in text or "?" in text or "#" in text:
         raise ValueError(
             f"expected {_URL_FORM}, without user name, password, query or fragment (use `mcp login`)"
@@ -34,9 +39,38 @@ def registry_url(text: str) -> str | None:
     raise ValueError(f"expected {_URL_FORM}")
 
 
+def _web_registry(scheme: str, host: str, port: str | None, path: str) -> str:
+    if host.startswith("["):
+        # Slow to import, and few have such a registry.
+        from ipaddress import AddressValueError, IPv6Address
+
+        try:
+            host = f"[{IPv6Address(host[1:-1])}]"
+        except AddressValueError:
+            raise ValueError(f"expected {_URL_FORM}") from None
+    else:
+        host = host.rstrip(".")
+    if not host:
+        raise ValueError(f"expected {_URL_FORM}")
+    usual = port is None or int(port) == _DEFAULT_PORTS[scheme]
+    return f"{scheme}://{host}{'' if usual else f':{int(port or 0)}'}{path}".rstrip("/")
+
+
+def switch(text: str) -> bool:
+    """A variable that is on or off."""
+    if text.lower() not in _YES + _NO:
+        raise ValueError(f"expected one of {', '.join(_YES + _NO)}")
+    return text.lower() in _YES
+
+
 def optional_duration(value: str | float) -> float | None:
     """Seconds, or ``None`` for ``none``: no limit."""
     return None if value == NOTHING else parse_duration(value)
+
+
+def revalidation_interval(value: str | float) -> float | None:
+    """Seconds, or ``None`` for ``never``."""
+    return None if value == NEVER else parse_duration(value)
 
 
 def log_level(text: str) -> LogLevel:

@@ -4,7 +4,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -86,13 +86,14 @@ class Supervisor:
         grace: float,
         on_event: Callable[[Happening], None],
         egress: "Egress | None" = None,
+        companions: Sequence[Companion] = (),
     ) -> None:
         """``parent`` is from watch_parent(); ``grace`` follows end of file, and again SIGTERM."""
         self._process = process
         self._on_event = on_event
         self._relay = Relay(process.diagnostics)
         self._egress = egress
-        self._companions: list[Companion] = [self._relay] if egress is None else [self._relay, egress]
+        self._companions: list[Companion] = [self._relay, *([] if egress is None else [egress]), *companions]
         self._parent = parent
         self._inbox = inbox
         self._grace = grace
@@ -104,6 +105,8 @@ class Supervisor:
         self._kill_at: float | None = None
         self._reason: str | None = None
         self._timed_out = False
+        # Whether somebody wants this over: not so when the server or the client simply came to its end.
+        self.urged = False
 
     def run(self) -> Outcome:
         """Return when the whole sandbox is gone."""
@@ -126,6 +129,7 @@ class Supervisor:
             if self._parent is not None and self._parent in ready:
                 poll.unregister(self._parent)
                 self._parent = None
+                self.urged = True
                 self._stop_by(signal.SIGTERM, "the client ended")
             self._keep_time(time.monotonic())
 
@@ -156,6 +160,7 @@ class Supervisor:
 
     def _pass_on(self) -> None:
         for number in self._inbox.read():
+            self.urged = True
             self._process.signal(number)
             if number == signal.SIGINT:
                 self._stop_by(signal.SIGTERM, "interrupted")
@@ -174,7 +179,7 @@ class Supervisor:
     def _keep_time(self, now: float) -> None:
         if self._timeout_at is not None and now >= self._timeout_at:
             self._timeout_at = None
-            self._timed_out = True
+            self._timed_out = self.urged = True
             self._reason = f"timeout after {now - self._started:.1f} s"
             self._terminate()
         if self._drained_check_at is not None and now >= self._drained_check_at:

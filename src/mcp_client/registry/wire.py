@@ -24,6 +24,8 @@ class _Answer(BaseModel):
     bundle: _Artifact
     status: Status | None = None
     version: str | None = Field(default=None, max_length=256, pattern=r"^[\x21-\x7e]+$")
+    # About the status; not worth refusing an answer for.
+    message: object = None
 
 
 class _Problem(BaseModel):
@@ -57,7 +59,10 @@ def parse_answer(data: bytes, reference: PackageReference, registry: str) -> Res
             f"asked for {reference}, and the registry answered with the version {answer.version}",
             hint="nothing was fetched; tell the registry's owner",
         )
-    return Resolution(reference, registry, manifest, bundle, answer.status or "published", answer.version)
+    message = printable(answer.message) if isinstance(answer.message, str) and answer.message else None
+    return Resolution(
+        reference, registry, manifest, bundle, answer.status or "published", answer.version, message
+    )
 
 
 def parse_refusal(data: bytes) -> str | None:

@@ -17,6 +17,8 @@ EXAMPLE = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "docs", "con
 OTHERS = {
     "registry.url": ("file:///srv/registry", "file:///srv/registry"),
     "registry.connect_timeout": ("6s", 6.0),
+    "registry.offline": (True, True),
+    "registry.revalidate": ("never", None),
     "registry.timeout": ("7s", 7.0),
     "registry.download_timeout": ("8m", 480.0),
     "registry.ca_file": ("/etc/ssl/own.pem", "/etc/ssl/own.pem"),

@@ -1,0 +1,53 @@
+"""Several packages at once: a few threads, each with an App of its own."""
+
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TypeVar
+
+from mcp_client.app import App
+from mcp_client.errors import MCPError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_MOST_WORKERS = 4
+
+
+def for_each(app: App, items: Sequence[Item], work: Callable[[App, Item], Result]) -> list[Result | MCPError]:
+    """What ``work`` returns or raises as MCPError for each of ``items``, in their order.
+
+    An interrupt ends the waiting at once; the threads end with the process, and what they had staged is swept
+    by whoever writes next. Any other exception of ``work`` is raised here.
+    """
+    waiting: SimpleQueue[int] = SimpleQueue()
+    done: SimpleQueue[tuple[int, Result | Exception]] = SimpleQueue()
+    for number in range(len(items)):
+        waiting.put(number)
+
+    def serve() -> None:
+        own = app.with_overrides({})
+        try:
+            while True:
+                number = waiting.get_nowait()
+                try:
+                    done.put((number, work(own, items[number])))
+                except Exception as error:  # noqa: BLE001  raised below, in the caller's thread
+                    done.put((number, error))
+        except Empty:
+            return
+        finally:
+            own.close()
+
+    threads = [Thread(target=serve, daemon=True) for _ in range(min(_MOST_WORKERS, len(items)))]
+    for thread in threads:
+        thread.start()
+    results: dict[int, Result | MCPError] = {}
+    while len(results) < len(items):
+        number, result = done.get()
+        if isinstance(result, Exception) and not isinstance(result, MCPError):
+            raise result
+        results[number] = result
+    for thread in threads:
+        thread.join()
+    return [results[number] for number in range(len(items))]
