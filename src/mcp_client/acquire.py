@@ -124,7 +124,7 @@ def _fetch(
 ) -> CachedPackage:
     resolution = app.registry.resolve(reference)
     _check_status(resolution)
-    _check_unmoved(app, resolution)
+    check_unmoved(app, resolution)
     bundle, limit = resolution.bundle, app.settings.registry.max_bundle
     with _nothing_refused_stays(app, resolution):
         manifest = _manifest(app, resolution)
@@ -154,7 +154,7 @@ def _manifest(app: App, resolution: Resolution) -> Manifest:
             "cache-damaged", f"cannot read {path}: {error.strerror}", hint="run the same command again"
         ) from error
     manifest = parse_manifest(data)
-    _check_identity(resolution, manifest)
+    check_identity(resolution, manifest)
     return manifest
 
 
@@ -185,8 +185,8 @@ def _check_status(resolution: Resolution) -> None:
         )
 
 
-def _check_unmoved(app: App, resolution: Resolution) -> None:
-    """An immutable reference that means something else today was tampered with, or its registry was."""
+def check_unmoved(app: App, resolution: Resolution) -> None:
+    """Raise ``version-moved``: what means something else today was tampered with, or its registry was."""
     known = app.cache.resolutions.find(resolution.reference, app.registry_url)
     if known is None:
         return
@@ -203,7 +203,8 @@ def _check_unmoved(app: App, resolution: Resolution) -> None:
             )
 
 
-def _check_identity(resolution: Resolution, manifest: Manifest) -> None:
+def check_identity(resolution: Resolution, manifest: Manifest) -> None:
+    """Raise ``manifest-mismatch`` when the manifest is of another package or version."""
     reference = resolution.reference
     version = reference.selector if reference.kind == "version" else resolution.version
     if manifest.name != reference.package or version not in {None, manifest.version}:

@@ -44,7 +44,7 @@ PACKAGE_IMPORTS = {
         "runtimes.command",
     },
 }
-COMPOSITION = {"acquire", "app", "pipeline"}
+COMPOSITION = {"acquire", "app", "mirror", "pipeline"}
 # Whole files that these libraries belong to; anywhere else they would cost every start.
 EDGE_LIBRARIES = {
     "httpx": {"registry"},
