@@ -18,8 +18,11 @@ def for_each(app: App, items: Sequence[Item], work: Callable[[App, Item], Result
     """What ``work`` returns or raises as MCPError for each of ``items``, in their order.
 
     An interrupt ends the waiting at once; the threads end with the process, and what they had staged is swept
-    by whoever writes next. Any other exception of ``work`` is raised here.
+    by whoever writes next. A single item is worked on in the caller's thread, where even that is tidied up.
+    Any other exception of ``work`` is raised here.
     """
+    if len(items) == 1:
+        return [_one(app, items[0], work)]
     waiting: SimpleQueue[int] = SimpleQueue()
     done: SimpleQueue[tuple[int, Result | Exception]] = SimpleQueue()
     for number in range(len(items)):
@@ -51,3 +54,13 @@ def for_each(app: App, items: Sequence[Item], work: Callable[[App, Item], Result
     for thread in threads:
         thread.join()
     return [results[number] for number in range(len(items))]
+
+
+def _one(app: App, item: Item, work: Callable[[App, Item], Result]) -> Result | MCPError:
+    own = app.with_overrides({})
+    try:
+        return work(own, item)
+    except MCPError as error:
+        return error
+    finally:
+        own.close()

@@ -1,4 +1,4 @@
-"""``mcp pull``: fetch, verify and unpack packages, so that they can run without a network."""
+"""``mcp pull``: fetch, verify and unpack packages, so that they can run without a network; or mirror them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,11 +7,10 @@ import click
 
 from mcp_client.acquire import acquire, acquire_moved
 from mcp_client.app import App
-from mcp_client.cache.store import CachedPackage
 from mcp_client.cli.options import json_option, lock_options, offline_option, registry_option
 from mcp_client.cli.output import Report, error_value, table
 from mcp_client.cli.parallel import for_each
-from mcp_client.cli.progress import watch_downloads
+from mcp_client.cli.progress import show_downloads
 from mcp_client.cli.reference import REFERENCE
 from mcp_client.errors import MCPError
 from mcp_client.lock import entry, read_lock
@@ -29,10 +28,13 @@ class Wanted(NamedTuple):
 
 
 class Pulled(NamedTuple):
-    """What came of it: ``cached`` when nothing was asked, ``before`` what was given up for it."""
+    """What came of it: cached (nothing was asked) or pulled, present or mirrored in a folder.
 
-    package: CachedPackage
-    cached: bool
+    ``before`` is what was given up for it.
+    """
+
+    resolution: Resolution
+    state: str
     before: tuple[Resolution, ...] = ()
 
 
@@ -42,6 +44,13 @@ class Pulled(NamedTuple):
 @click.option("--refresh", is_flag=True, help="Ask the registry about packages that are cached, too.")
 @click.option(
     "--accept-moved", is_flag=True, help="Accept that REF means something else than before; it is recorded."
+)
+@click.option(
+    "--to",
+    "mirror",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Write them into DIR, a registry for other machines, and not into the cache.",
 )
 @offline_option
 @lock_options
@@ -55,6 +64,7 @@ def pull(
     registry: str | None,
     refresh: bool,
     accept_moved: bool,
+    mirror: str | None,
     offline: str | None,
     lock: str | None,
     quiet: bool,
@@ -69,36 +79,56 @@ def pull(
       mcp pull acme/tool@1.0.0 acme/files@2.1.0 --json
       mcp pull --refresh acme/tool@1.0.0     # has it been revoked?
       mcp pull --locked                      # all of ./mcp.lock, exactly
+      mcp pull --to /srv/mcp acme/tool@1.0.0 # then elsewhere: --registry file:///srv/mcp
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     app = app.with_overrides({"registry": registry, "offline": offline})
-    asks = [name for name, given in (("--refresh", refresh), ("--accept-moved", accept_moved)) if given]
-    _refuse_contradictions(asks, lock=lock is not None, offline=app.settings.registry.offline)
+    _refuse_contradictions(
+        {
+            "--refresh": refresh,
+            "--accept-moved": accept_moved,
+            "--to": mirror is not None,
+            "--offline": app.settings.registry.offline,
+            "--locked": lock is not None,
+        }
+    )
     wanted = _wanted(references, lock)
+    with show_downloads(quiet=quiet) as downloads:
 
-    def work(own: App, one: Wanted) -> Pulled:
-        elsewhere = one.told is not None and one.told.registry != own.registry_url
-        at = (
-            own.with_overrides({"registry": one.told.registry}) if one.told is not None and elsewhere else own
-        )
-        if not (quiet or app.settings.registry.offline):
-            watch_downloads(at)
-        try:
-            return _pull(at, one, lock, refresh=refresh, accept_moved=accept_moved)
-        finally:
-            if at is not own:
-                at.close()
+        def work(own: App, one: Wanted) -> Pulled:
+            elsewhere = one.told is not None and one.told.registry != own.registry_url
+            at = own.with_overrides({"registry": one.told.registry}) if one.told and elsewhere else own
+            downloads.watch(at, str(one.reference), one.told)
+            try:
+                if mirror is not None:
+                    return _mirror(at, one.reference, mirror)
+                if accept_moved:
+                    package, before = acquire_moved(at, one.reference)
+                    return Pulled(package.resolution, "pulled", before)
+                return _pull(at, one, lock, refresh=refresh)
+            finally:
+                if at is not own:
+                    at.close()
 
-    return _report(app, wanted, for_each(app, wanted, work), quiet=quiet)
+        results = for_each(app, wanted, work)
+    return _report(app, wanted, results, quiet=quiet)
 
 
-def _refuse_contradictions(asks: Sequence[str], *, lock: bool, offline: bool) -> None:
-    """Raise ``usage`` for options that ask a registry beside those that forbid it."""
-    if asks and (lock or offline):
-        raise MCPError(
-            "usage",
-            f"{asks[0]} asks the registry, and {'--locked' if lock else '--offline'} does not",
-            hint="leave out one of them",
-        )
+# Of each pair one asks the registry what the other one will not ask, or has another place in mind.
+_CONTRADICTIONS = (
+    ("--refresh", "--offline"),
+    ("--refresh", "--locked"),
+    ("--accept-moved", "--offline"),
+    ("--accept-moved", "--locked"),
+    ("--to", "--offline"),
+    ("--to", "--locked"),
+    ("--to", "--accept-moved"),
+)
+
+
+def _refuse_contradictions(given: dict[str, bool]) -> None:
+    for one, other in _CONTRADICTIONS:
+        if given[one] and given[other]:
+            raise MCPError("usage", f"{one} and {other} exclude each other", hint="leave out one of them")
 
 
 def _wanted(references: Sequence[PackageReference], lock: str | None) -> list[Wanted]:
@@ -111,16 +141,22 @@ def _wanted(references: Sequence[PackageReference], lock: str | None) -> list[Wa
     return [Wanted(reference) for reference in named]
 
 
-def _pull(app: App, wanted: Wanted, lock: str | None, *, refresh: bool, accept_moved: bool) -> Pulled:
+def _pull(app: App, wanted: Wanted, lock: str | None, *, refresh: bool) -> Pulled:
     reference = wanted.reference
-    if accept_moved:
-        package, before = acquire_moved(app, reference)
-        return Pulled(package, cached=False, before=before)
     if wanted.told is not None and lock is not None:
         cached = is_cached(app, wanted.told)
-        return Pulled(acquire_entry(app, wanted.told, lock), cached)
-    cached = not refresh and app.cache.find(reference, app.registry_url) is not None
-    return Pulled(acquire(app, reference, refresh=refresh), cached)
+        package = acquire_entry(app, wanted.told, lock)
+    else:
+        cached = not refresh and app.cache.find(reference, app.registry_url) is not None
+        package = acquire(app, reference, refresh=refresh)
+    return Pulled(package.resolution, "cached" if cached else "pulled")
+
+
+def _mirror(app: App, reference: PackageReference, folder: str) -> Pulled:
+    from mcp_client.mirror import mirror_package
+
+    resolution, changed = mirror_package(app, reference, folder)
+    return Pulled(resolution, "mirrored" if changed else "present")
 
 
 def _report(
@@ -134,16 +170,15 @@ def _report(
             values.append({"reference": str(one.reference), "error": error_value(result)})
             errors.append(result)
             continue
-        resolution = result.package.resolution
+        resolution = result.resolution
         if resolution.status == "deprecated":
             app.log.warning(deprecation(resolution))
         for before in result.before:
             app.log.warning(_accepted(before, resolution))
-        values.append({**_value(result), **({} if one.told is None else {"status": None})})
-        state = "cached" if result.cached else "pulled"
         # A lock does not tell how its packages stand, and nobody was asked.
-        status = resolution.status if one.told is None else "-"
-        rows.append((str(one.reference), state, status, str(resolution.manifest.digest)))
+        status = resolution.status if one.told is None else None
+        values.append({**_value(result), "status": status})
+        rows.append((str(one.reference), result.state, status or "-", str(resolution.manifest.digest)))
     text = table(("REFERENCE", "STATE", "STATUS", "MANIFEST"), rows) if rows and not quiet else ""
     return Report({"packages": values}, text, tuple(errors))
 
@@ -156,23 +191,18 @@ def _accepted(before: Resolution, now: Resolution) -> str:
 
 
 def _value(pulled: Pulled) -> dict[str, Any]:
-    resolution = pulled.package.resolution
-    return {
+    resolution = pulled.resolution
+    value: dict[str, Any] = {
         "reference": str(resolution.reference),
         "registry": resolution.registry,
-        "status": resolution.status,
+        "state": pulled.state,
+        "cached": pulled.state == "cached",
         "message": resolution.message,
-        "cached": pulled.cached,
         "manifest": str(resolution.manifest.digest),
         "bundle": str(resolution.bundle.digest),
-        **(
-            {
-                "accepted": [
-                    {"manifest": str(old.manifest.digest), "bundle": str(old.bundle.digest)}
-                    for old in pulled.before
-                ]
-            }
-            if pulled.before
-            else {}
-        ),
     }
+    if pulled.before:
+        value["accepted"] = [
+            {"manifest": str(old.manifest.digest), "bundle": str(old.bundle.digest)} for old in pulled.before
+        ]
+    return value
