@@ -4,6 +4,7 @@ Only what a registry's next answer is held against is taken over. Manifests' for
 a run is made anew from verified bytes.
 """
 
+import os
 import sqlite3
 from contextlib import closing, suppress
 from typing import Any
@@ -20,9 +21,11 @@ _NO_FORM = "null"
 def salvage(damaged: str, connection: sqlite3.Connection) -> int:
     """Copy the rows of the file ``damaged`` that can be read into a new database; how many those are."""
     rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+    # What was written last may still be in the journal, and that may be what is damaged.
+    ways = ("mode=ro", "immutable=1") if os.path.exists(f"{damaged}-wal") else ("immutable=1",)
     # From both ends: a scan stops at the first page that is broken.
     for order in ("asc", "desc"):
-        for options in ("mode=ro", "immutable=1"):
+        for options in ways:
             with suppress(sqlite3.Error):
                 _read(damaged, options, order, rows)
     with suppress(sqlite3.Error):

@@ -1,6 +1,7 @@
 """Several packages at once: a few threads, each with an App of its own."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeVar
@@ -22,7 +23,7 @@ def for_each(app: App, items: Sequence[Item], work: Callable[[App, Item], Result
     Any other exception of ``work`` is raised here.
     """
     if len(items) == 1:
-        return [_one(app, items[0], work)]
+        return [_alone(app, items[0], work)]
     waiting: SimpleQueue[int] = SimpleQueue()
     done: SimpleQueue[tuple[int, Result | Exception]] = SimpleQueue()
     for number in range(len(items)):
@@ -30,17 +31,10 @@ def for_each(app: App, items: Sequence[Item], work: Callable[[App, Item], Result
 
     def serve() -> None:
         own = app.with_overrides({})
-        try:
+        with suppress(Empty), closing(own):
             while True:
                 number = waiting.get_nowait()
-                try:
-                    done.put((number, work(own, items[number])))
-                except Exception as error:  # noqa: BLE001  raised below, in the caller's thread
-                    done.put((number, error))
-        except Empty:
-            return
-        finally:
-            own.close()
+                done.put((number, _outcome(lambda: work(own, items[number]))))  # noqa: B023  called at once
 
     threads = [Thread(target=serve, daemon=True) for _ in range(min(_MOST_WORKERS, len(items)))]
     for thread in threads:
@@ -56,11 +50,17 @@ def for_each(app: App, items: Sequence[Item], work: Callable[[App, Item], Result
     return [results[number] for number in range(len(items))]
 
 
-def _one(app: App, item: Item, work: Callable[[App, Item], Result]) -> Result | MCPError:
-    own = app.with_overrides({})
+def _outcome(action: Callable[[], Result]) -> Result | Exception:
+    """What is raised is raised again in the caller's thread."""
     try:
-        return work(own, item)
-    except MCPError as error:
+        return action()
+    except Exception as error:  # noqa: BLE001  for the caller to tell apart
         return error
-    finally:
-        own.close()
+
+
+def _alone(app: App, item: Item, work: Callable[[App, Item], Result]) -> Result | MCPError:
+    with closing(app.with_overrides({})) as own:
+        try:
+            return work(own, item)
+        except MCPError as error:
+            return error
