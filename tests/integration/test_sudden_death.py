@@ -100,6 +100,7 @@ def test_a_signal_during_the_download_ends_it_at_once(
         assert process.stderr is not None
         assert process.stdout.read() == b""
         assert b"Traceback" not in process.stderr.read()
+    assert mcp.cached("bundles", "trees", "staging") == []
     registry.faults = {}
     assert mcp.run("run", programs.single().reference, "--", "leave", "3").status == 3
     assert mcp.cached("staging") == []

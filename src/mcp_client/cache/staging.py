@@ -19,7 +19,8 @@ from mcp_client.errors import MCPError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-
+# What flock(2) says of a folder where it is made of byte-range locks (NFS), or where there are none.
+_NO_LOCKS = frozenset({errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 STAGING = "staging"
 
@@ -44,7 +45,10 @@ def locked(cache: str, name: str) -> Iterator[None]:
     folder = make_folder(cache, "locks", 0o700)
     with storage_errors(folder):
         lock = FileLock(os.path.join(folder, f"{name}.lock"), mode=0o600)
-        lock.acquire()
+        try:
+            lock.acquire()
+        except NotImplementedError as error:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), folder) from error
     try:
         yield
     finally:
@@ -109,14 +113,28 @@ def _new_folder(parent: str) -> tuple[str, int]:
         path = os.path.join(parent, secrets.token_hex(8))
         os.mkdir(path, 0o700)
         try:
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            lock = _locked_folder(path)
         except FileNotFoundError:
             continue
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            os.rmdir(path)
+            raise
         if os.path.isdir(path):
             return path, lock
         # A sweeper took the new folder for a leftover in the moment before it was locked.
         os.close(lock)
+
+
+def _locked_folder(path: str) -> int:
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        # Where nobody can lock folders nobody sweeps either.
+        if error.errno not in _NO_LOCKS:
+            os.close(lock)
+            raise
+    return lock
 
 
 def _sweep(parent: str) -> None:
@@ -129,7 +147,8 @@ def _sweep(parent: str) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_tree(path)
-        except BlockingIOError:
-            pass
+        except OSError:
+            # Somebody works in it.
+            continue
         finally:
             os.close(lock)

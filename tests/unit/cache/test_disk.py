@@ -11,7 +11,7 @@ from kit import mounted
 from kit.bundle import pack, pack_files, regular
 
 SCRIPT = """
-import hashlib, os, resource, sys
+import hashlib, os, resource, sys, threading
 from mcp_client.cache.store import Cache
 from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest
@@ -44,7 +44,12 @@ def attempt(action, *arguments):
     else:
         print(action.__name__, "done")
 
-attempt(cache.add, "bundle", descriptor, lambda: iter([data[:70000], data[70000:]]), 1 << 30)
+chunks = lambda: iter([data[:70000], data[70000:]])
+if rest and rest[0] == "at-once":
+    attempt(cache.add_bundle, descriptor, chunks, 1 << 30)
+    print(left(), threading.active_count())
+    sys.exit()
+attempt(cache.add, "bundle", descriptor, chunks, 1 << 30)
 if os.path.isfile(cache.artifact_path("bundle", descriptor.digest)):
     attempt(cache.unpack, descriptor.digest)
     attempt(cache.remove, {descriptor.digest})
@@ -87,6 +92,21 @@ def test_a_disk_that_gets_full_while_unpacking(stored, tmp_path):
     prefix = small(stored.folder, "size=512k")
     lines = run(prefix, stored.folder, compressible(1_000_000), tmp_path)
     assert lines == ["add done", "unpack disk-full []", "remove done", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("options", "data"),
+    [
+        ("size=256k", os.urandom(1_000_000)),
+        ("size=512k", compressible(1_000_000)),
+        ("size=400k", compressible(410_000)),
+        ("nr_inodes=30", pack_files({str(n): "" for n in range(50)})),
+    ],
+    ids=["bundle", "tree", "last-write", "files"],
+)
+def test_a_disk_that_gets_full_while_both_are_under_way(stored, tmp_path, options, data):
+    prefix = small(stored.folder, options)
+    assert run(prefix, stored.folder, data, tmp_path, "at-once") == ["add_bundle disk-full []", "[] 1"]
 
 
 def test_a_last_write_that_fits_in_part_is_noticed(stored, tmp_path):
