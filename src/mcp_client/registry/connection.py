@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
 from math import inf
-from urllib.parse import urljoin
+from threading import Lock
 
 import httpx
 
@@ -24,7 +24,7 @@ from mcp_client.registry.reach import is_loopback, look_up, why_out_of_reach
 from mcp_client.registry.tokens import Token, end_of, expired, is_sendable, utc
 from mcp_client.registry.transport import Transport
 from mcp_client.registry.trust import authorities
-from mcp_client.registry.urls import Location, parse_location, shown
+from mcp_client.registry.urls import Location, joined, parse_location, shown
 
 _MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -44,7 +44,10 @@ _Pool = tuple[str | None, bool, bool]
 
 
 class Connection:
-    """Sends requests; ``home`` is the registry itself, the only origin that ever sees the token."""
+    """Sends requests, for any number of threads.
+
+    ``home`` is the registry itself, the only origin that ever sees the token.
+    """
 
     def __init__(self, url: str, settings: RegistrySettings, token: Token | None) -> None:
         """Raises ``config-invalid`` when the registry's URL or the token must not be used."""
@@ -71,6 +74,7 @@ class Connection:
                 hint=self.how_to_log_in,
             )
         self._transports: dict[_Pool, Transport] = {}
+        self._opening = Lock()
         weakref.finalize(self, _close_all, self._transports)
 
     def close(self) -> None:
@@ -191,19 +195,23 @@ class Connection:
         proxy = proxy_for(location, os.environ)
         at_home, encrypted = location.origin == self.home.origin, location.scheme == "https"
         key = (proxy, at_home, encrypted)
-        if key not in self._transports:
-            check = None if proxy else partial(self._check_address, at_home=at_home, encrypted=encrypted)
-            secured = encrypted or (proxy or "").lower().startswith("https:")
-            try:
-                self._transports[key] = Transport(proxy, self._trust if secured else None, check)
-            except (ImportError, ValueError, httpx.InvalidURL) as error:
-                # Without its words: they quote the proxy's URL, which may hold a password.
-                raise MCPError(
-                    "config-invalid",
-                    "the proxy that the environment names cannot be used",
-                    hint="set HTTPS_PROXY to http://host:port; unset ALL_PROXY if it names a SOCKS proxy",
-                ) from error
-        return self._transports[key]
+        with self._opening:
+            if key not in self._transports:
+                self._transports[key] = self._open(*key)
+            return self._transports[key]
+
+    def _open(self, proxy: str | None, at_home: bool, encrypted: bool) -> Transport:
+        check = None if proxy else partial(self._check_address, at_home=at_home, encrypted=encrypted)
+        secured = encrypted or (proxy or "").lower().startswith("https:")
+        try:
+            return Transport(proxy, self._trust if secured else None, check)
+        except (ImportError, ValueError, httpx.InvalidURL):
+            # Without a cause: that one quotes the proxy's URL, which may hold a password.
+            raise MCPError(
+                "config-invalid",
+                "the proxy that the environment names cannot be used",
+                hint="set HTTPS_PROXY to http://host:port; unset ALL_PROXY if it names a SOCKS proxy",
+            ) from None
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -228,9 +236,9 @@ class Connection:
         if not given:
             raise protocol(location.url, f"a redirect (status {response.status_code}) to nowhere")
         try:
-            target = urljoin(location.url, given)
-        except ValueError:
-            target = given
+            target = joined(location.url, given)
+        except ValueError as error:
+            raise protocol(given, f"the registry leads to a URL that cannot be used ({error})") from error
         return self.allowed(target, location)
 
     def _in_the_clear(self, location: Location) -> bool:

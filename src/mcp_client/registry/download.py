@@ -79,7 +79,8 @@ class Download:
                 pause = pause_before(failures, passing)
                 if time.monotonic() + pause >= self._until:
                     within = f"not all of it came within {self._settings.download_timeout:g} s"
-                    raise unavailable(self._url, within) from passing.__cause__
+                    failure = passing.failure if passing.wait else unavailable(self._url, within)
+                    raise failure from passing.__cause__
                 time.sleep(pause)
             else:
                 return

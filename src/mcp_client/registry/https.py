@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import TypeVar
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from mcp_client.config.settings import RegistrySettings
 from mcp_client.reference import PackageReference
@@ -14,6 +14,7 @@ from mcp_client.registry.directory import file_names
 from mcp_client.registry.download import Download
 from mcp_client.registry.failures import Passing, pause_before, protocol, refusal
 from mcp_client.registry.tokens import Token
+from mcp_client.registry.urls import joined
 from mcp_client.registry.wire import parse_refusal
 from mcp_client.resolution import Descriptor
 
@@ -24,7 +25,7 @@ _OK, _NOT_FOUND, _NO_METHOD, _NOT_IMPLEMENTED = 200, 404, 405, 501
 
 
 class HTTPTransport:
-    """See client.Transport. One connection pool, used by one process and one thread."""
+    """See client.Transport. Any number of threads may fetch at once."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class HTTPTransport:
     def fetch(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         """The artifact; see Download."""
         try:
-            url = urljoin(self._base, descriptor.url)
+            url = joined(self._base, descriptor.url)
         except ValueError as error:
             raise protocol(descriptor.url, "the registry names a URL that cannot be used") from error
         yield from Download(self._connection, self._settings, descriptor, url).chunks()

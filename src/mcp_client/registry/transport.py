@@ -113,19 +113,22 @@ def _pool(
     proxy: str | None, trust: ssl.SSLContext | None, dialer: Dialer
 ) -> httpcore.ConnectionPool | httpcore.HTTPProxy | httpcore.SOCKSProxy:
     if proxy is None:
-        return httpcore.ConnectionPool(ssl_context=trust, network_backend=dialer)
+        return httpcore.ConnectionPool(ssl_context=trust, max_connections=None, network_backend=dialer)
     # httpx takes user and password out of the URL, and the percents out of them.
     given = httpx.Proxy(proxy)
     url = httpcore.URL(scheme=given.url.raw_scheme, host=given.url.raw_host, port=given.url.port, target=b"/")
     if given.url.scheme in {"socks5", "socks5h"}:
         if find_spec("socksio") is None:
             raise ImportError("socksio")
-        return httpcore.SOCKSProxy(url, proxy_auth=given.raw_auth, ssl_context=trust, network_backend=dialer)
+        return httpcore.SOCKSProxy(
+            url, proxy_auth=given.raw_auth, ssl_context=trust, max_connections=None, network_backend=dialer
+        )
     return httpcore.HTTPProxy(
         url,
         proxy_auth=given.raw_auth,
         ssl_context=trust,
         proxy_ssl_context=trust if given.url.scheme == "https" else None,
+        max_connections=None,
         network_backend=dialer,
     )
 

@@ -3,7 +3,7 @@
 import re
 from ipaddress import ip_address
 from typing import NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from mcp_client.errors import MCPError, printable
 from mcp_client.network.addresses import parse_address
@@ -71,6 +71,17 @@ def parse_location(url: str) -> Location:
     asked = parts._replace(netloc=netloc, fragment="").geturl()
     port = port or _DEFAULT_PORTS[parts.scheme]
     return Location(asked, parts.scheme, host, port, f"{parts.scheme}://{netloc}")
+
+
+def joined(base: str, url: str) -> str:
+    """``url`` as seen from ``base`` (RFC 3986, 5.2); raises ValueError for what readers of URLs disagree on.
+
+    ``http:x`` and ``http:///x`` are relative to some and name a host to others.
+    """
+    parts = urlsplit(url)
+    if not parts.netloc and (parts.scheme in _DEFAULT_PORTS or url.startswith("//")):
+        raise ValueError("no host in it")
+    return urljoin(base, url)
 
 
 def shown(url: str) -> str:

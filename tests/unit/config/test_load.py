@@ -117,6 +117,34 @@ def test_the_token_comes_from_the_environment_and_never_shows(home):
 
 
 @pytest.mark.parametrize(
+    ("file", "environ", "flags", "url", "configured"),
+    [
+        (None, {}, {}, None, None),
+        ("https://a", {}, {}, "https://a", "https://a"),
+        ("https://a", {"MCP_REGISTRY_URL": "https://b"}, {}, "https://b", "https://b"),
+        ("https://a", {}, {"registry": "https://c"}, "https://c", "https://a"),
+        ("https://a", {"MCP_REGISTRY_URL": "https://b"}, {"registry": "https://c"}, "https://c", "https://b"),
+        ("https://a", {"MCP_REGISTRY_URL": "embedded"}, {"registry": "https://a"}, "https://a", None),
+        (None, {}, {"registry": "https://c"}, "https://c", None),
+    ],
+)
+def test_a_flag_does_not_choose_whose_the_token_is(home, file, environ, flags, url, configured):
+    if file:
+        config(home, f"registry: {{url: '{file}'}}")
+    registry = load(home, flags, **environ).registry
+    assert (registry.url, registry.configured) == (url, configured)
+
+
+def test_authorities_of_ones_own(home):
+    config(home, "registry: {ca_file: ~/own.pem}")
+    assert load(home).registry.ca_file == str(home / "own.pem")
+    assert load(home, MCP_REGISTRY_CA_FILE="/etc/other.pem").registry.ca_file == "/etc/other.pem"
+    assert load(home, MCP_REGISTRY_CA_FILE="").registry.ca_file == str(home / "own.pem")
+    config(home, "registry: {ca_file: none}")
+    assert load(home).registry.ca_file is None
+
+
+@pytest.mark.parametrize(
     ("overrides", "environ", "code", "source"),
     [
         ({"timeout": "soon"}, {}, "usage", "--timeout"),

@@ -20,6 +20,7 @@ from mcp_client.reference import parse_reference
 from mcp_client.registry import download, https
 from mcp_client.registry.client import open_registry
 from mcp_client.registry.credentials import Credentials
+from mcp_client.registry.urls import origin_of
 from mcp_client.resolution import Descriptor
 
 
@@ -186,9 +187,11 @@ def open_at(tmp_path):
     """open_registry() with what most tests do not care about filled in."""
     opened = []
 
-    def open_it(url, token=None, dialect=None, on_dialect=lambda _dialect: None, **settings):
+    def open_it(url, token=None, dialect=None, on_dialect=lambda _dialect: None, stored=None, **settings):
         settings = RegistrySettings(url, **{"timeout": 20.0, "token": token, "configured": url, **settings})
         credentials = Credentials(str(tmp_path / "home" / "auth.json"))
+        if stored is not None:
+            credentials.store(origin_of(url), stored)
         opened.append(
             open_registry(
                 url, settings=settings, credentials=credentials, dialect=dialect, on_dialect=on_dialect

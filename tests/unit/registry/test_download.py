@@ -1,5 +1,9 @@
 """Fetching artifacts over HTTP: what breaks, resumes, lies or never ends."""
 
+import gzip
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from mcp_client.errors import MCPError
@@ -251,3 +255,208 @@ def test_a_download_that_is_given_up_closes_its_connection(server, open_at, kit)
     chunks.close()
     server.routes["/artifact"] = kit.send(200, DATA)
     assert fetched(open_at(server.url), kit.descriptor(DATA)) == DATA
+
+
+TAG, OTHER_TAG = '"one"', '"another"'
+
+
+def in_parts(data, cut, tags, *, obeys=True, modified=None):
+    """A route that breaks off once at ``cut``, with one of ``tags`` for each answer."""
+    left = list(tags)
+
+    def route(handler):
+        tag = left.pop(0)
+        asked, condition = handler.headers.get("Range"), handler.headers.get("If-Range")
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if obeys and condition not in {None, tag, modified}:
+            start = 0
+        headers = {"Content-Length": str(len(data) - start)}
+        headers |= {"ETag": tag} if tag else {}
+        headers |= {"Last-Modified": modified} if modified else {}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        handler.begin(206 if start else 200, headers)
+        end = cut if len(handler.owner.log) == 1 else len(data)
+        handler.wfile.write(data[start:end])
+        handler.close_connection = True
+
+    return route
+
+
+def conditions(server):
+    return [request.headers.get("if-range") for request in server.log]
+
+
+@pytest.mark.parametrize(
+    ("tag", "modified", "condition"),
+    [
+        (TAG, None, TAG),
+        (TAG, "Thu, 01 Jan 1970 00:00:00 GMT", TAG),
+        (None, "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ('W/"weak"', None, None),
+        ('W/"weak"', "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ('"unfinished', None, None),
+        (None, "Thu, 01 Jan 2099 00:00:00 GMT", None),
+        (None, "yesterday", None),
+        (None, None, None),
+    ],
+)
+def test_only_the_rest_of_the_same_file_is_asked_for(server, open_at, kit, tag, modified, condition):
+    server.routes["/artifact"] = in_parts(DATA, 4000, [tag, tag], modified=modified)
+    assert fetched(open_at(server.url), kit.descriptor(DATA)) == DATA
+    assert ranges(server) == [None, "bytes=4000-"]
+    assert conditions(server) == [None, condition]
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_a_file_that_changed_is_not_glued_together(server, open_at, kit, obeys):
+    server.routes["/artifact"] = in_parts(DATA, 4000, [TAG, OTHER_TAG], obeys=obeys)
+    error = refused(open_at(server.url), kit.descriptor(DATA), "download-truncated")
+    assert "changed" in error.message
+    assert len(server.log) == 2
+
+
+def test_another_length_is_another_file(server, open_at, kit):
+    server.routes["/artifact"] = kit.in_turn(
+        in_parts(DATA, 4000, [None, None]), kit.send(200, DATA + b"x", {"Connection": "close"})
+    )
+    assert "changed" in refused(open_at(server.url), kit.descriptor(DATA), "download-truncated").message
+
+
+def test_a_mirrors_tag_is_its_own(server, new_server, open_at, kit):
+    mirrors = [new_server(), new_server()]
+    for mirror, tag in zip(mirrors, (TAG, OTHER_TAG), strict=True):
+        mirror.routes["/file"] = in_parts(DATA, 4000, [tag, tag], obeys=False)
+    mirrors[1].log.append(None)
+    server.routes["/artifact"] = kit.in_turn(*(kit.redirect(f"{mirror.url}/file") for mirror in mirrors))
+    assert fetched(open_at(server.url), kit.descriptor(DATA)) == DATA
+
+
+SIZES = (0, 1, 65_536, 262_143, 262_144, 400_000, 3_000_000)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("piece", [1, 70_000])
+def test_large_bodies_are_whole_however_they_arrive(server, open_at, kit, size, piece):
+    data = bytes(range(251)) * (size // 251 + 1)
+    data = data[:size]
+
+    def route(handler):
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
+        first = (head + data)[: len(head) + piece]
+        handler.wfile.write(first)
+        handler.wfile.write((head + data)[len(first) :])
+
+    server.routes["/artifact"] = route
+    client = open_at(server.url)
+    for _ in range(2):
+        assert fetched(client, kit.descriptor(data), limit=size + 1) == data
+
+
+def test_a_large_body_that_ends_early_is_resumed(server, open_at, kit):
+    data = bytes(range(256)) * 8000
+    server.routes["/artifact"] = broken(data, 900_000)
+    assert fetched(open_at(server.url), kit.descriptor(data), limit=len(data)) == data
+    assert ranges(server) == [None, "bytes=900000-", "bytes=1800000-"]
+
+
+def compressing(data, encoding="gzip", *, cut=None, length=True, name=None):
+    body = data if name else gzip.compress(data) if encoding == "gzip" else zlib.compress(data)
+
+    def route(handler):
+        headers = {"Content-Encoding": name or encoding, "Connection": "close"}
+        handler.begin(200, {**headers, "Content-Length": str(len(body))} if length else headers)
+        handler.wfile.write(body if cut is None or len(handler.owner.log) > 1 else body[:cut])
+        handler.close_connection = True
+
+    return route
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("size", [None, len(DATA)])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_server_that_compresses_unasked(server, open_at, kit, encoding, size, length):
+    server.routes["/artifact"] = compressing(DATA, encoding, length=length)
+    assert fetched(open_at(server.url), kit.descriptor(DATA, size=size)) == DATA
+    assert server.log[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("url", "size"), [("/artifact", len(DATA)), ("/artifact.tar.gz", None), ("/a.tgz", None)]
+)
+def test_a_stored_file_that_is_called_compressed(server, open_at, kit, url, size):
+    """Apache's ``AddEncoding x-gzip .gz .tgz``: the bytes are those of the file."""
+    server.routes[url] = compressing(DATA, name="x-gzip")
+    assert fetched(open_at(server.url), kit.descriptor(DATA, url, size=size)) == DATA
+
+
+def test_a_compressed_download_begins_anew_when_it_breaks(server, open_at, kit):
+    server.routes["/artifact"] = compressing(DATA, cut=70, length=False)
+    assert fetched(open_at(server.url), kit.descriptor(DATA)) == DATA
+    assert ranges(server) == [None, None]
+
+
+@pytest.mark.parametrize("name", ["br", "zstd", "gzip, gzip", "\x1b[2J", "gzip"])
+def test_encodings_that_are_not_read(server, open_at, kit, name):
+    server.routes["/artifact"] = compressing(DATA, name=name)
+    refused(open_at(server.url), kit.descriptor(DATA), "registry-protocol")
+
+
+def test_a_bomb_is_bounded(server, open_at, kit):
+    server.routes["/artifact"] = compressing(bytes(50_000_000))
+    refused(open_at(server.url), kit.descriptor(DATA), "download-too-large")
+
+
+def drip(handler):
+    handler.begin(200, {"Content-Length": "100000"})
+    while not handler.owner.closing.wait(0.01):
+        handler.wfile.write(b"x" * 100)
+
+
+def slow_header(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    while not handler.owner.closing.wait(0.01):
+        handler.wfile.write(b"X: y\r\n")
+
+
+def interim(handler):
+    while not handler.owner.closing.is_set():
+        handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n" * 100)
+
+
+def slow_chunk(handler):
+    handler.begin(200, {"Transfer-Encoding": "chunked"})
+    handler.wfile.write(b"5;")
+    while not handler.owner.closing.wait(0.01):
+        handler.wfile.write(b"x")
+
+
+@pytest.mark.parametrize("route", [slow_header, interim, drip, slow_chunk])
+def test_what_is_always_in_time_is_so_once_only(server, open_at, kit, route):
+    """Each read gives a few bytes, so no single one is ever too late."""
+    server.routes["/artifact"] = server.routes[kit.resolve] = route
+    client = open_at(server.url, timeout=0.2, connect_timeout=0.2, download_timeout=0.5)
+    error = refused(client, kit.descriptor(DATA), "registry-unavailable")
+    assert "0.5 s" in error.message
+    with pytest.raises(MCPError) as caught:
+        client.resolve(kit.one)
+    assert caught.value.code == "registry-unavailable"
+
+
+def test_a_pause_that_is_asked_for_counts(server, open_at, kit, pauses):
+    server.routes["/artifact"] = kit.send(503, b"", {"Retry-After": "20"})
+    refused(open_at(server.url, download_timeout=10.0), kit.descriptor(DATA), "registry-unavailable")
+    assert pauses == []
+    assert len(server.log) == 1
+
+
+def test_many_threads_share_a_client(server, open_at, kit):
+    files = {f"/artifact-{number}": bytes([number]) * 500_000 for number in range(16)}
+    for path, data in files.items():
+        server.routes[path] = kit.in_turn(broken(data, 200_000), broken(data, len(data)))
+    client = open_at(server.url)
+    with ThreadPoolExecutor(len(files)) as pool:
+        fetches = {
+            path: pool.submit(fetched, client, kit.descriptor(data, path)) for path, data in files.items()
+        }
+    assert {path: fetch.result() for path, fetch in fetches.items()} == files

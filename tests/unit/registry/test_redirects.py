@@ -123,12 +123,61 @@ def test_ten_redirects_are_followed(server, open_at, kit):
         "https://ho st/",
         "http://127.0.0.1/\x1b[2J",
         "",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.1:-1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://017700000001/",
+        "http://127.0.0.1.:80x/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://[fe80::1%25eth0]/",
+        "https://[fe80::1]/",
+        "https://224.0.0.1/",
+        "https://ex%61mple/",
+        "https://ex\u00e4mple/",
+        "http:x",
+        "///x",
+        "http:///x",
+        "http://",
+        "\\\\evil.example\\x",
+        "/\\evil.example/x",
+        "data:,x",
+        "ws://127.0.0.1/",
+        "http://a..b/",
     ],
 )
 def test_where_no_redirect_may_lead(server, open_at, kit, target):
     server.routes[kit.resolve] = kit.redirect(target)
     assert refused(open_at(server.url, token="sesame"), kit.one).message.isprintable()
     assert len(server.log) == 1
+
+
+@pytest.mark.parametrize("status", [300, 304, 305, 306, 399])
+def test_what_is_no_redirect_is_not_followed(server, open_at, kit, status):
+    server.routes[kit.resolve] = kit.redirect("/elsewhere", status)
+    refused(open_at(server.url), kit.one)
+    assert len(server.log) == 1
+
+
+def test_a_cookie_is_not_kept(server, open_at, kit):
+    server.routes[kit.resolve] = kit.send(307, b"", {"Location": "/next", "Set-Cookie": "a=b; Path=/"})
+    server.routes["/next"] = kit.send(200, kit.answer, {"Set-Cookie": "c=d; Path=/"})
+    client = open_at(server.url)
+    client.resolve(kit.one)
+    client.resolve(kit.one)
+    assert [one.headers.get("cookie") for one in server.log] == [None] * 4
+
+
+def test_a_netrc_is_not_read(server, open_at, kit, monkeypatch, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password sesame\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    server.routes[kit.resolve] = kit.send(200, kit.answer)
+    open_at(server.url).resolve(kit.one)
+    assert server.log[0].token is None
 
 
 def test_a_redirect_without_a_target(server, open_at, kit):
@@ -152,6 +201,15 @@ def test_a_redirect_without_a_target(server, open_at, kit):
         (True, "http://a", "http://127.0.0.1:8080/x", False),
         (True, "http://a", "http://[::1]:8080/x", False),
         (True, "http://a", "https://a/x", True),
+        (False, "https://a", "https://0.0.0.0/x", False),
+        (False, "https://a", "https://[::]/x", False),
+        (False, "https://a", "https://[::ffff:7f00:1]/x", False),
+        (False, "https://a", "https://10.0.0.1/x", True),
+        (True, "http://8.8.8.8", "http://10.0.0.1/x", False),
+        (True, "http://10.0.0.2", "http://10.0.0.1/x", True),
+        (True, "http://10.0.0.2", "http://169.254.169.254/x", False),
+        (True, "http://169.254.169.254", "http://169.254.169.254/x", True),
+        (True, "http://169.254.169.254", "http://169.254.169.254:8080/x", True),
     ],
 )
 def test_encryption_and_this_machine(insecure, home, url, allowed):
