@@ -9,20 +9,21 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
 from kit import folder as registry_folder
 from kit.bundle import Package, manifest_form, pack_files, package
-from kit.faults import KILL_AFTER, KILL_BEFORE, Answer, Faults, sample
+from kit.faults import KILL_AFTER, KILL_BEFORE, WHOLE, Answer, Faults, sample
 
 from mcp_client.cache.compare import find_difference, is_intact
 from mcp_client.cache.store import Cache
 from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest, parse_digest
 
-POINTS = 8
+KILLS, ALL_ERRORS = 5, 4
 EXPECTED = {"disk-full", "cache-unwritable", "cache-damaged", "cache-busy"}
 ONE, TWO, THREE = (f"test/{name}@1.0.0" for name in ("one", "two", "three"))
 
@@ -59,7 +60,7 @@ class Place(NamedTuple):
 
 
 class Scenario(NamedTuple):
-    """``before`` makes the state, ``command`` is what suffers, ``damaged`` tells that it begins with damage."""
+    """``before`` makes the state, ``command`` suffers, ``damaged`` tells that it begins with damage."""
 
     command: tuple[str, ...]
     before: Callable[[Faults, Place], None]
@@ -102,17 +103,21 @@ SCENARIOS = {
     "evict": Scenario(("pull", THREE), almost_full),
     "remove": Scenario(("cache", "rm", ONE), two_packages),
     "remove all": Scenario(("cache", "rm", "--all"), two_packages),
-    "heal": Scenario(("run", "--dry-run", ONE), a_changed_tree, damaged=True),
+    "heal": Scenario(("pull", ONE), a_changed_tree, damaged=True),
     "verify": Scenario(("cache", "verify"), a_changed_tree, damaged=True),
 }
 
 
 @pytest.fixture
-def place(tmp_path: os.PathLike[str]) -> Place:
-    made = Place(str(tmp_path))
-    registry_folder.publish(made.registry, *PACKAGES.values())
-    os.makedirs(made.home)
-    return made
+def place(tmp_path: os.PathLike[str]) -> Iterator[Place]:
+    """In memory if possible: thousands of files are synced to the disk here."""
+    above = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path
+    with tempfile.TemporaryDirectory(dir=above) as folder:
+        made = Place(folder)
+        registry_folder.publish(made.registry, *PACKAGES.values())
+        os.makedirs(made.home)
+        yield made
+        open_folders(folder)
 
 
 @pytest.fixture
@@ -128,6 +133,11 @@ def faults(place: Place) -> Iterator[Faults]:
         yield started
 
 
+def open_folders(folder: str) -> None:
+    for parent, _, _ in os.walk(folder):
+        os.chmod(parent, 0o755)
+
+
 def keep(place: Place) -> str:
     kept = os.path.join(place.folder, "kept")
     shutil.copytree(place.home, kept, symlinks=True)
@@ -135,8 +145,7 @@ def keep(place: Place) -> str:
 
 
 def restore(place: Place, kept: str) -> None:
-    for parent, _, _ in os.walk(place.home):
-        os.chmod(parent, 0o755)
+    open_folders(place.home)
     shutil.rmtree(place.home)
     shutil.copytree(kept, place.home, symlinks=True)
 
@@ -159,10 +168,8 @@ def assert_sound(place: Place, *, damaged: bool) -> None:
 
 def assert_heals(faults: Faults, place: Place) -> None:
     """The next commands succeed, and leave nothing of the accident."""
-    for reference in (ONE, THREE):
-        following = faults.call("pull", reference)
-        assert following.status == 0, following
-        assert faults.call("run", "--dry-run", "--offline", reference).status == 0
+    following = faults.call("pull", ONE, THREE)
+    assert following.status == 0, following
     proven = faults.call("cache", "verify")
     assert proven.status == 0, proven
     # Whoever writes next sweeps what was left; the pulls may have found everything there.
@@ -192,37 +199,36 @@ def prepare(faults: Faults, place: Place, scenario: Scenario) -> tuple[str, int]
     return kept, counted.count
 
 
-@pytest.mark.parametrize("action", [KILL_BEFORE, KILL_AFTER], ids=["before", "after"])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_kill_at_any_step(place: Place, faults: Faults, name: str, action: int) -> None:
+def test_a_kill_at_any_step(place: Place, faults: Faults, name: str) -> None:
+    """Just before the call, or just after it."""
     scenario = SCENARIOS[name]
     kept, count = prepare(faults, place, scenario)
+    points = sample(count, KILLS)
     killed = 0
-    for at in sample(count, POINTS):
+    for at in points:
         restore(place, kept)
+        action = (KILL_BEFORE, KILL_AFTER)[at % 2]
         answer = faults.call(*scenario.command, folder=place.home, at=at, action=action)
         killed += answer.status == -9
         assert_sound(place, damaged=scenario.damaged)
         assert_heals(faults, place)
-    assert killed >= min(count, POINTS) - 2, "the kills missed the command"
+    # What several threads write comes in another order each time, and a few calls more or less.
+    assert killed >= len(points) * 0.7, "the kills missed the command"
 
 
-ERRORS = {
-    "full": (errno.ENOSPC, True),
-    "quota": (errno.EDQUOT, True),
-    "faulty": (errno.EIO, False),
-    "sealed": (errno.EROFS, False),
-}
+ERRORS = ((errno.ENOSPC, True), (errno.EIO, False), (errno.EDQUOT, True), (errno.EROFS, False))
 
 
-@pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_an_error_at_any_step(place: Place, faults: Faults, name: str, error: str) -> None:
-    scenario, (number, sticky) = SCENARIOS[name], ERRORS[error]
+def test_an_error_at_any_step(place: Place, faults: Faults, name: str) -> None:
+    """A disk that is full from then on, a quota, a disk that fails once, and one that is sealed."""
+    scenario = SCENARIOS[name]
     kept, count = prepare(faults, place, scenario)
-    for at in sample(count, POINTS // 2):
-        restore(place, kept)
-        answer = faults.call(*scenario.command, folder=place.home, at=at, action=number, sticky=sticky)
-        assert_told(answer)
-        assert_sound(place, damaged=scenario.damaged)
-        assert_heals(faults, place)
+    for turn, at in enumerate(sample(count, ALL_ERRORS)):
+        for number, sticky in ERRORS if WHOLE else [ERRORS[turn % len(ERRORS)]]:
+            restore(place, kept)
+            answer = faults.call(*scenario.command, folder=place.home, at=at, action=number, sticky=sticky)
+            assert_told(answer)
+            assert_sound(place, damaged=scenario.damaged)
+            assert_heals(faults, place)

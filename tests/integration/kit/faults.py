@@ -13,6 +13,7 @@ from kit.build import built, run
 PROGRAMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs", "faults")
 SOURCE = os.path.join(PROGRAMS, "faults.c")
 KILL_BEFORE, KILL_AFTER = -1, -2
+WHOLE = os.environ.get("MCP_TEST_FAULTS") == "all"
 
 
 class Answer(NamedTuple):
@@ -89,6 +90,6 @@ class Faults:
 
 def sample(count: int, most: int) -> Sequence[int]:
     """At most ``most`` of the numbers from 1 to ``count``; all of them with MCP_TEST_FAULTS=all."""
-    if os.environ.get("MCP_TEST_FAULTS") == "all" or count <= most:
+    if WHOLE or count <= most:
         return range(1, count + 1)
     return sorted({1 + round(n * (count - 1) / (most - 1)) for n in range(most)})

@@ -1,8 +1,8 @@
 """Call ``mcp`` again and again in forked children, each with its own fault. Runs with the shim preloaded.
 
 Standard input has one job a line, standard output one answer a line, both JSON. A job: ``environment``,
-``arguments``, and ``folder``, ``at``, ``action``, ``sticky`` for the shim. An answer: ``status`` (negative for
-a signal), ``count`` of the calls the shim saw (None when the child was killed), ``stdout`` and ``stderr``.
+``arguments``, and ``folder``, ``at``, ``action``, ``sticky`` for the shim. An answer: ``status`` (negative
+for a signal), ``count`` of the calls the shim saw (None when the child was killed), ``stdout`` and ``stderr``.
 """
 
 import ctypes
