@@ -2,7 +2,7 @@
 
 Standard input has one job a line, standard output one answer a line, both JSON. A job: ``environment``,
 ``arguments``, and ``folder``, ``at``, ``action``, ``sticky`` for the shim. An answer: ``status`` (negative
-for a signal), ``count`` of the calls the shim saw (None when the child was killed), ``stdout`` and ``stderr``.
+for a signal), ``count`` of the calls the shim saw (None after a kill), ``stdout`` and ``stderr``.
 """
 
 import ctypes
