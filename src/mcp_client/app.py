@@ -36,6 +36,23 @@ class App:
             {**self.overrides, **{key: value for key, value in overrides.items() if value is not None}}
         )
 
+    def at_registry(self, url: str) -> "App":
+        """A copy that asks the registry at ``url``, which a file named and not the user.
+
+        Raises ``registry-protocol`` for this machine, whose services trust who reaches them, unless the
+        registry in use is here, too.
+        """
+        from mcp_client.registry.urls import leads_here
+
+        app = self.with_overrides({"registry": url})
+        if leads_here(app.registry_url) and not leads_here(self.registry_url):
+            raise MCPError(
+                "registry-protocol",
+                f"the lock file leads to a registry on this machine: {app.registry_url}",
+                hint=f"if it is yours, name it yourself: --registry {app.registry_url}",
+            )
+        return app
+
     @cached_property
     def settings(self) -> Settings:
         """Flags over environment over file over defaults. Raises ``config-*``."""

@@ -54,7 +54,7 @@ def acquire_entry(
     if package is not None:
         return package
     _refuse_unreachable(app, told, file)
-    at = app if app.registry_url == told.registry else app.with_overrides({"registry": told.registry})
+    at = app if app.registry_url == told.registry else app.at_registry(told.registry)
     with meanwhile or nullcontext():
         return fetch_package(
             at, own, accept, before_record=at.cache.resolutions.forget_contradictions, checked=0.0

@@ -19,7 +19,7 @@ from mcp_client.standing import weigh
 
 _MOST_SECONDS = 90
 _MOST_MEMORY = 512 << 20
-_NICER = 10
+_NICER = 5
 
 
 def main(given: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ def lock(
         def work(own: App, reference: PackageReference) -> _Outcome:
             known = locked.get(reference)
             # A package that is named is asked for at the registry in use; the others where they came from.
-            at = own if references or known is None else own.with_overrides({"registry": known.registry})
+            at = own if references or known is None else own.at_registry(known.registry)
             downloads.watch(at, str(reference))
             try:
                 return _look(at, reference, known, file, check=check)

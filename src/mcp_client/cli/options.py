@@ -28,7 +28,8 @@ def lock_options(function: F) -> F:
     """``--locked`` and ``--lock FILE``: the lock file to use, None for none."""
 
     def decide(ctx: click.Context, _parameter: click.Parameter, file: str | None) -> str | None:
-        return file or (LOCK_FILE if ctx.params.pop("locked", False) else None)
+        default = LOCK_FILE if ctx.params.pop("locked", False) else None
+        return file or default
 
     locked = click.option(
         "--locked",

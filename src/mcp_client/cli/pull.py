@@ -96,7 +96,7 @@ def pull(
 
         def work(own: App, one: Wanted) -> Pulled:
             elsewhere = one.told is not None and one.told.registry != own.registry_url
-            at = own.with_overrides({"registry": one.told.registry}) if one.told and elsewhere else own
+            at = own.at_registry(one.told.registry) if one.told and elsewhere else own
             downloads.watch(at, str(one.reference), one.told)
             try:
                 if mirror is not None:

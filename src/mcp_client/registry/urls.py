@@ -48,6 +48,14 @@ def origin_of(url: str) -> str:
         ) from error
 
 
+def leads_here(url: str) -> bool:
+    """Whether a registry's URL is one of the web and leads to this machine."""
+    try:
+        return parse_location(url).loopback
+    except ValueError:
+        return False
+
+
 def parse_location(url: str) -> Location:
     """Check a URL that a user or a registry gave; raises ValueError with the reason, without the URL."""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
