@@ -45,7 +45,7 @@ PACKAGE_IMPORTS = {
         "runtimes.command",
     },
 }
-COMPOSITION = {"acquire", "app", "locked", "pipeline", "recheck", "revalidate", "standing"}
+COMPOSITION = {"acquire", "app", "locked", "mirror", "pipeline", "recheck", "revalidate", "standing"}
 # Whole files that these libraries belong to; anywhere else they would cost every start.
 EDGE_LIBRARIES = {
     "httpx": {"registry"},

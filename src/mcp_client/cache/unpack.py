@@ -39,7 +39,15 @@ def unpack_tar(pieces: Iterable[bytes], target: str, *, max_bytes: int, max_entr
     Raises ``bundle-invalid``, ``bundle-unsafe``, ``bundle-too-large``, OSError, and what ``pieces`` raises.
     """
     os.mkdir(target, 0o755)
-    tree = _Tree(target, max_bytes, max_entries)
+    return _fill(_Tree(target, max_bytes, max_entries), pieces)
+
+
+def check_tar(pieces: Iterable[bytes], *, max_bytes: int, max_entries: int) -> int:
+    """What unpack_tar() would say and return, with nothing written: memory for the names, and no disk."""
+    return _fill(_Rehearsal("", max_bytes, max_entries), pieces)
+
+
+def _fill(tree: "_Tree", pieces: Iterable[bytes]) -> int:
     stream = ByteStream(pieces)
     for member in read_members(stream):
         tree.add(member, stream)
@@ -111,7 +119,7 @@ class _Tree:
         for link in self._links:
             _reached(link)
         for path in self._folders:
-            os.chmod(os.path.join(self._path, path), 0o555)
+            self._close_folder(os.path.join(self._path, path))
 
     def _count(self) -> None:
         self._entries += 1
@@ -127,7 +135,7 @@ class _Tree:
             if found is None:
                 # An entry can stand for a hundred folders; they count.
                 self._count()
-                os.mkdir(os.path.join(self._path, at), 0o755)
+                self._make_folder(os.path.join(self._path, at))
                 self._folders.append(at)
                 found = _Folder(name, folder)
             elif found.name != name:
@@ -155,6 +163,38 @@ class _Tree:
         if self.written + member.size > self._max_bytes:
             raise too_large(self._max_bytes)
         folder, name, target = self._claim(path)
+        self._make_file(target, member, stream)
+        self.written += member.size
+        _Node(name, folder)
+
+    def _add_link(self, path: str, to: str) -> None:
+        if not to or not _is_plain(to) or to.startswith("/"):
+            raise unsafe(path, "is a link that leads out of the bundle, or nowhere")
+        folder, name, target = self._claim(path)
+        self._make_link(to, target)
+        self._links.append(_Link(name, folder, path, to))
+
+    def _add_hard_link(self, path: str, to: str) -> None:
+        node: _Node | None = self._root
+        for name in to.split("/"):
+            node = node and _child(node, name)
+            if node is None or node.name != name or isinstance(node, _Link):
+                raise unsafe(path, "is a hard link to nothing in the bundle")
+        if isinstance(node, _Folder):
+            raise unsafe(path, "is a hard link to a folder")
+        folder, name, target = self._claim(path)
+        self._make_hard_link(os.path.join(self._path, to), target)
+        _Node(name, folder)
+
+    # What touches the disk, and nothing else does.
+
+    def _make_folder(self, target: str) -> None:
+        os.mkdir(target, 0o755)
+
+    def _close_folder(self, target: str) -> None:
+        os.chmod(target, 0o555)
+
+    def _make_file(self, target: str, member: Member, stream: ByteStream) -> None:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             left = member.size
@@ -167,27 +207,31 @@ class _Tree:
             os.utime(descriptor, (modified, modified))
         finally:
             os.close(descriptor)
-        self.written += member.size
-        _Node(name, folder)
 
-    def _add_link(self, path: str, to: str) -> None:
-        if not to or not _is_plain(to) or to.startswith("/"):
-            raise unsafe(path, "is a link that leads out of the bundle, or nowhere")
-        folder, name, target = self._claim(path)
+    def _make_link(self, to: str, target: str) -> None:
         os.symlink(to, target)
-        self._links.append(_Link(name, folder, path, to))
 
-    def _add_hard_link(self, path: str, to: str) -> None:
-        node: _Node | None = self._root
-        for name in to.split("/"):
-            node = node and _child(node, name)
-            if node is None or node.name != name or isinstance(node, _Link):
-                raise unsafe(path, "is a hard link to nothing in the bundle")
-        if isinstance(node, _Folder):
-            raise unsafe(path, "is a hard link to a folder")
-        folder, name, target = self._claim(path)
-        os.link(os.path.join(self._path, to), target, follow_symlinks=False)
-        _Node(name, folder)
+    def _make_hard_link(self, to: str, target: str) -> None:
+        os.link(to, target, follow_symlinks=False)
+
+
+class _Rehearsal(_Tree):
+    """A tree that is checked like any other, and made nowhere."""
+
+    def _make_folder(self, target: str) -> None:
+        pass
+
+    def _close_folder(self, target: str) -> None:
+        pass
+
+    def _make_file(self, target: str, member: Member, stream: ByteStream) -> None:
+        """What is not read here is skipped, decompressed and counted all the same."""
+
+    def _make_link(self, to: str, target: str) -> None:
+        pass
+
+    def _make_hard_link(self, to: str, target: str) -> None:
+        pass
 
 
 def _key(name: str) -> str:

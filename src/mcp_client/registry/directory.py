@@ -14,7 +14,7 @@ from mcp_client.resolution import Descriptor, Status
 
 _CHUNK = 1 << 20
 _SUFFIX = ".json"
-_GRAVITY: tuple[Status, ...] = ("published", "deprecated", "quarantined", "revoked")
+GRAVITY: tuple[Status, ...] = ("published", "deprecated", "quarantined", "revoked")
 
 
 def file_names(selector: str) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ class DirectoryTransport:
                 data = self._answer(reference.package, name) or b""
                 resolution = parse_answer(data, reference, "")
                 bundles.add(resolution.bundle.digest)
-                found.append((_GRAVITY.index(resolution.status), data))
+                found.append((GRAVITY.index(resolution.status), data))
         if len(bundles) > 1:
             raise MCPError(
                 "registry-protocol",
