@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from mcp_client.app import App
@@ -27,7 +28,8 @@ _SECONDS_BETWEEN = 0.1
 _WINDOW = 3.0
 _LARGE = 1_000_000
 _DEFAULT_SIZE = (80, 24)
-_ELLIPSIS = "..."
+_ELLIPSIS, _GAP = "...", "  "
+_SHORTEST_NAME = 16
 _UP, _ERASE_BELOW, _ERASE_LINE = "\x1b[{}A", "\r\x1b[J", "\x1b[K"
 
 
@@ -43,7 +45,7 @@ class Transfer:
         self.began = time.monotonic()
         self._seen: deque[tuple[float, int]] = deque([(self.began, 0)])
 
-    def state(self, now: float) -> str:
+    def state(self, now: float) -> list[str]:
         """Percent, bytes, rate and time left, as far as they are known. Called by one thread only."""
         done, total = self.done, self.total
         self._seen.append((now, done))
@@ -52,7 +54,7 @@ class Transfer:
         then, before = self._seen[0]
         rate = (done - before) / (now - then) if now - then >= _SECONDS_BETWEEN else 0.0
         if self.work == "resolving":
-            return ""
+            return []
         parts = [format_size(done)] if total is None else [f"{format_size(done)} of {format_size(total)}"]
         if total:
             parts.insert(0, f"{min(100, 100 * done // total):3d}%")
@@ -60,7 +62,7 @@ class Transfer:
             parts.append(f"{format_size(int(rate))}/s")
             if total is not None and total > done:
                 parts.append(f"{_clock((total - done) / rate)} left")
-        return "  ".join(parts)
+        return parts
 
     def summary(self, now: float) -> str:
         """What was done, for a log."""
@@ -137,19 +139,19 @@ def _obeys_escapes() -> bool:
 
 
 class Lines:
-    """A line when a long download begins and one when any is over, for logs."""
+    """For logs: a line when a large bundle begins and one when any is there; a manifest is not worth one."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def begin(self, transfer: Transfer) -> None:
         """Tell of what may take a while."""
-        if transfer.total is not None and transfer.total >= _LARGE:
+        if transfer.work == "bundle" and transfer.total is not None and transfer.total >= _LARGE:
             self._write(f"{transfer.subject}: {transfer.work}, {format_size(transfer.total)}")
 
     def end(self, transfer: Transfer, *, whole: bool) -> None:
         """Tell what was done; what has failed is told by an error."""
-        if whole and transfer.done:
+        if whole and transfer.work == "bundle":
             self._write(f"{transfer.subject}: {transfer.work}, {transfer.summary(time.monotonic())}")
 
     def close(self) -> None:
@@ -321,12 +323,19 @@ class _Watched:
         self._client.close()
 
 
-def _line(transfer: Transfer, state: str, columns: int) -> str:
-    """One line that is never as wide as the terminal: the last column would wrap it."""
+def _line(transfer: Transfer, state: list[str], columns: int) -> str:
+    """One line that is never as wide as the terminal: the last column would wrap it.
+
+    Where it is narrow, what comes last is left out first, and then the middle of the reference.
+    """
     room = max(1, columns - 1)
-    tail = f"  {transfer.work:<9} {state}".rstrip()
-    if len(tail) + len(_ELLIPSIS) + 1 > room:
-        return (transfer.subject + tail)[:room]
+    name = min(len(transfer.subject), _SHORTEST_NAME)
+    parts = [f"{transfer.work:<8}", *state]
+    while len(parts) > 1 and name + sum(len(part) + len(_GAP) for part in parts) > room:
+        parts.pop()
+    tail = (_GAP + _GAP.join(parts)).rstrip()
+    if name + len(tail) > room:
+        tail = ""
     return _shortened(transfer.subject, room - len(tail)) + tail
 
 
@@ -334,12 +343,14 @@ def _shortened(text: str, room: int) -> str:
     """``text`` with its middle cut out: the beginning tells the package, the end its version."""
     if len(text) <= room:
         return text
+    if room <= len(_ELLIPSIS):
+        return text[:room]
     head = (room - len(_ELLIPSIS) + 1) // 2
     return text[:head] + _ELLIPSIS + text[len(text) - (room - len(_ELLIPSIS) - head) :]
 
 
 def _clock(seconds: float) -> str:
     """``0:07``, ``12:03`` or ``3:00:00``."""
-    minutes, rest = divmod(round(min(seconds, 359_999)), 60)
+    minutes, rest = divmod(ceil(min(seconds, 359_999)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

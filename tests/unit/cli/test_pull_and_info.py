@@ -1,8 +1,8 @@
-import io
+import hashlib
 import json
 import os
 import shutil
-import sys
+import subprocess
 
 import pytest
 
@@ -32,10 +32,11 @@ def change(path, **fields):
 
 
 def test_pull_tells_what_it_did(call):
-    first = call("pull", HELLO)
+    first = call("pull", "--quiet", HELLO)
     second = call("pull", HELLO)
 
     assert (first.status, first.stderr) == (0, "")
+    assert second.stderr == ""
     assert first.stdout.splitlines()[1].split()[:2] == [HELLO, "pulled"]
     assert second.stdout.splitlines()[1].split()[:2] == [HELLO, "cached"]
 
@@ -125,20 +126,71 @@ def test_info_shows_a_revoked_package_as_such(call, folder):
     assert any(line.split() == ["status", "revoked"] for line in called.stdout.splitlines())
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+def test_pull_into_a_folder_makes_it_a_registry(call, tmp_path, home):
+    mirror, other = str(tmp_path / "mirror"), str(tmp_path / "other")
+
+    first = call("pull", "--json", "--to", mirror, HELLO).envelope["result"]["packages"]
+    again = call("pull", "--to", mirror, HELLO)
+    onward = call("pull", "--to", other, "--registry", f"file://{mirror}", HELLO)
+    used = call("pull", "--json", "--registry", f"file://{mirror}", HELLO).envelope["result"]["packages"]
+
+    assert [package["mirrored"] for package in first] == [True]
+    assert again.stdout.splitlines()[1].split()[:2] == [HELLO, "present"]
+    assert onward.status == 0
+    assert subprocess.run(["diff", "-r", mirror, other], check=False).returncode == 0
+    assert (used[0]["manifest"], used[0]["bundle"]) == (first[0]["manifest"], first[0]["bundle"])
+    assert used[0]["cached"] is False
 
 
-def test_progress_is_for_terminals_and_leaves_no_trace(call, monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+def test_a_mirror_needs_no_cache_and_no_entrypoint_for_this_machine(call, folder, tmp_path, home):
+    path = os.path.join(os.path.dirname(answer(folder)), "1.2.3", "manifest.json")
+    change(path, entrypoints={"plan9-riscv64": {"command": "${bundle}/server", "args": []}})
+    told = describe(path)
+    change(answer(folder), manifest={**told, "url": "packages/acme/hello-world/1.2.3/manifest.json"})
+    url = f"file://{folder}"
 
-    called = call("pull", HELLO)
+    called = call("pull", "--to", str(tmp_path / "mirror"), HELLO, "--registry", url)
 
-    drawn = terminal.getvalue()
-    assert called.status == 0
-    assert f"{HELLO}: resolving" in drawn
-    assert "B of " in drawn
-    assert drawn.endswith("\r\x1b[K")
-    assert "\r" not in called.stdout
+    assert called.status == 0, called.stderr
+    assert not os.path.exists(os.path.join(home, "cache", "bundles"))
+
+
+def test_a_revocation_reaches_the_mirror(call, folder, tmp_path):
+    url, mirror = f"file://{folder}", str(tmp_path / "mirror")
+    call("pull", "--to", mirror, HELLO, "--registry", url)
+    change(answer(folder), status="revoked")
+
+    called = call("pull", "--to", mirror, HELLO, "--registry", url)
+
+    assert called.status == 1
+    assert "error[package-revoked]" in called.stderr
+    assert "the mirror now says so" in called.stderr
+    with open(answer(mirror), encoding="utf-8") as file:
+        assert json.load(file)["status"] == "revoked"
+
+
+@pytest.mark.parametrize("what", ["bundle that cannot be unpacked", "manifest of another version"])
+def test_a_mirror_takes_nothing_that_could_not_run_anywhere(call, folder, tmp_path, what):
+    inside = os.path.join(os.path.dirname(answer(folder)), "1.2.3")
+    if what.startswith("bundle"):
+        path = os.path.join(inside, "bundle.tar.gz")
+        with open(path, "r+b") as file:
+            file.truncate(1000)
+    else:
+        path = os.path.join(inside, "manifest.json")
+        change(path, version="1.2.4")
+    kind = what.partition(" ")[0]
+    url = f"packages/acme/hello-world/1.2.3/{os.path.basename(path)}"
+    change(answer(folder), **{kind: {**describe(path), "url": url}})
+
+    called = call("pull", "--to", str(tmp_path / "mirror"), HELLO, "--registry", f"file://{folder}")
+
+    assert called.status == 1
+    assert f"error[{'bundle-invalid' if kind == 'bundle' else 'manifest-mismatch'}]" in called.stderr
+    assert not os.path.exists(tmp_path / "mirror" / "packages")
+
+
+def describe(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    return {"digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "size_bytes": len(data)}

@@ -300,6 +300,9 @@ def in_a_child(work):
     return os.waitpid(child, 0)[1]
 
 
+# Threads of pytest's own do nothing that a child could miss.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
 STEPS = ("open", "mkdir", "write", "fchmod", "fsync", "rename", "unlink", "rmdir", "ftruncate")
 
 
