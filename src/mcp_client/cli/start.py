@@ -1,5 +1,6 @@
 """From the flags of ``mcp run`` to a server that ran: the part that needs no command line library."""
 
+import sys
 from collections.abc import Sequence
 
 from mcp_client.app import App
@@ -38,6 +39,11 @@ def prepare(app: App, flags: RunFlags) -> tuple[App, RunRequest]:
 def start(app: App, flags: RunFlags) -> int:
     """Run the package to its end; the exit status of ``mcp run``. Raises MCPError."""
     app, request = prepare(app, flags)
+    if sys.stdin.isatty():
+        # Somebody is there to see how a download goes, and does not mind the import.
+        from mcp_client.cli.progress import downloads_of_a_person
+
+        downloads_of_a_person().watch(app)
     outcome = run_package(app, request)
     if outcome.kind != "exit":
         app.log.warning(outcome.describe())

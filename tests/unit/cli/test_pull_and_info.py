@@ -144,7 +144,7 @@ def test_pull_into_a_folder_makes_it_a_registry(call, tmp_path, home):
 
 def test_a_mirror_needs_no_cache_and_no_entrypoint_for_this_machine(call, folder, tmp_path, home):
     path = os.path.join(os.path.dirname(answer(folder)), "1.2.3", "manifest.json")
-    change(path, entrypoints={"plan9-riscv64": {"command": "${bundle}/server", "args": []}})
+    change(path, entrypoints={"plan9-riscv64": {"command": "bin/server", "args": []}})
     told = describe(path)
     change(answer(folder), manifest={**told, "url": "packages/acme/hello-world/1.2.3/manifest.json"})
     url = f"file://{folder}"
