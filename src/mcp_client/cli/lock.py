@@ -12,7 +12,7 @@ from mcp_client.cli.flags import LOCK_FILE
 from mcp_client.cli.options import json_option, offline_option, registry_option
 from mcp_client.cli.output import Report, error_value, table
 from mcp_client.cli.parallel import for_each
-from mcp_client.cli.progress import watch_downloads
+from mcp_client.cli.progress import show_downloads
 from mcp_client.cli.reference import REFERENCE
 from mcp_client.errors import MCPError, printable
 from mcp_client.lock import Locked, lockable, read_lock, write_lock
@@ -60,13 +60,15 @@ def lock(
         known = locked.get(reference)
         # A package that is named is asked for at the registry in use; the others where they came from.
         at = own if references or known is None else own.with_overrides({"registry": known.registry})
+        downloads.watch(at)
         try:
             return _look(at, reference, known, file, check=check)
         finally:
             if at is not own:
                 at.close()
 
-    results = for_each(app, wanted, work)
+    with show_downloads() as downloads:
+        results = for_each(app, wanted, work)
     errors = [result for result in results if isinstance(result, MCPError)]
     renewed = {
         reference: result[0]
@@ -96,10 +98,7 @@ def _look(
         check_unmoved(app, answer)
         refuse_status(answer)
     else:
-        offline = app.settings.registry.offline
-        if not offline:
-            watch_downloads(app)
-        answer = acquire(app, reference, refresh=not offline).resolution
+        answer = acquire(app, reference, refresh=not app.settings.registry.offline).resolution
     if answer.status == "deprecated":
         app.log.warning(deprecation(answer))
     found = lockable(answer)

@@ -1,4 +1,4 @@
-"""``mcp pull``: fetch, verify and unpack packages, so that they can run without a network."""
+"""``mcp pull``: fetch, verify and unpack packages, so that they can run without a network; or mirror them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from mcp_client.cache.store import CachedPackage
 from mcp_client.cli.options import json_option, lock_options, offline_option, registry_option
 from mcp_client.cli.output import Report, error_value, table
 from mcp_client.cli.parallel import for_each
-from mcp_client.cli.progress import watch_downloads
+from mcp_client.cli.progress import show_downloads
 from mcp_client.cli.reference import REFERENCE
 from mcp_client.errors import MCPError
 from mcp_client.lock import entry, read_lock
@@ -43,6 +43,13 @@ class Pulled(NamedTuple):
 @click.option(
     "--accept-moved", is_flag=True, help="Accept that REF means something else than before; it is recorded."
 )
+@click.option(
+    "--to",
+    "mirror",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Write into DIR, a registry for other machines, and not into the cache.",
+)
 @offline_option
 @lock_options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but what goes wrong.")
@@ -55,6 +62,7 @@ def pull(
     registry: str | None,
     refresh: bool,
     accept_moved: bool,
+    mirror: str | None,
     offline: str | None,
     lock: str | None,
     quiet: bool,
@@ -69,26 +77,33 @@ def pull(
       mcp pull acme/tool@1.0.0 acme/files@2.1.0 --json
       mcp pull --refresh acme/tool@1.0.0     # has it been revoked?
       mcp pull --locked                      # all of ./mcp.lock, exactly
+      mcp pull --to /srv/mcp acme/tool@1.0.0 # then elsewhere: --registry file:///srv/mcp
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     app = app.with_overrides({"registry": registry, "offline": offline})
     asks = [name for name, given in (("--refresh", refresh), ("--accept-moved", accept_moved)) if given]
     _refuse_contradictions(asks, lock=lock is not None, offline=app.settings.registry.offline)
     wanted = _wanted(references, lock)
+    if mirror is not None:
+        from mcp_client.cli.mirror import fill_mirror
+
+        _refuse_contradictions(["--to"], lock=False, offline=app.settings.registry.offline)
+        return fill_mirror(app, wanted, mirror, quiet=quiet)
 
     def work(own: App, one: Wanted) -> Pulled:
         elsewhere = one.told is not None and one.told.registry != own.registry_url
         at = (
             own.with_overrides({"registry": one.told.registry}) if one.told is not None and elsewhere else own
         )
-        if not (quiet or app.settings.registry.offline):
-            watch_downloads(at)
+        downloads.watch(at, one.told)
         try:
             return _pull(at, one, lock, refresh=refresh, accept_moved=accept_moved)
         finally:
             if at is not own:
                 at.close()
 
-    return _report(app, wanted, for_each(app, wanted, work), quiet=quiet)
+    with show_downloads(quiet=quiet) as downloads:
+        results = for_each(app, wanted, work)
+    return _report(app, wanted, results, quiet=quiet)
 
 
 def _refuse_contradictions(asks: Sequence[str], *, lock: bool, offline: bool) -> None:
