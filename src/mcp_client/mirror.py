@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from mcp_client.acquire import check_identity, check_unmoved
 from mcp_client.app import App
 from mcp_client.cache.rehearse import check_bundle
+from mcp_client.cache.resolutions import version_moved
 from mcp_client.errors import MCPError
 from mcp_client.manifest.parse import parse_manifest
 from mcp_client.reference import PackageReference
@@ -16,16 +17,21 @@ from mcp_client.registry.writer import DirectoryWriter
 from mcp_client.resolution import Descriptor, Resolution
 
 
-def mirror_package(app: App, reference: PackageReference, folder: str) -> tuple[Resolution, bool]:
+def mirror_package(
+    app: App, reference: PackageReference, folder: str, told: Resolution | None = None
+) -> tuple[Resolution, bool]:
     """Add the package to the directory registry ``folder``; its answer there, and whether that is new.
 
-    The registry is always asked, and what it says of a package that is revoked reaches the folder too. Raises
-    ``version-moved`` rather than overwrite an answer, and MCPError with the code of whatever is wrong; the
-    folder then is without the package, or has it whole.
+    The registry is always asked, since its answer has the status, and what it says of a package that is
+    revoked reaches the folder too. ``told`` is what a lock says it must answer. Raises ``version-moved``
+    rather than overwrite an answer, and MCPError with the code of whatever is wrong; the folder then is
+    without the package, or has it whole.
     """
     writer = DirectoryWriter(folder)
     resolution = app.registry.resolve(reference)
     check_unmoved(app, resolution)
+    if told is not None and told.digests != resolution.digests:
+        raise version_moved(told, *resolution.digests, known="the lock says")
     if resolution.status in {"revoked", "quarantined"}:
         raise _revoked(resolution, passed_on=writer.restate(resolution))
     # Before gigabytes are fetched in vain.

@@ -56,19 +56,18 @@ def lock(
     locked = _read(file, needed=check or not references)
     wanted = list(dict.fromkeys(references or locked))
 
+    def work(own: App, reference: PackageReference) -> _Outcome:
+        known = locked.get(reference)
+        # A package that is named is asked for at the registry in use; the others where they came from.
+        at = own if references or known is None else own.at_registry(known.registry)
+        downloads.watch(at)
+        try:
+            return _look(at, reference, known, file, check=check)
+        finally:
+            if at is not own:
+                at.close()
+
     with show_downloads() as downloads:
-
-        def work(own: App, reference: PackageReference) -> _Outcome:
-            known = locked.get(reference)
-            # A package that is named is asked for at the registry in use; the others where they came from.
-            at = own if references or known is None else own.at_registry(known.registry)
-            downloads.watch(at, str(reference))
-            try:
-                return _look(at, reference, known, file, check=check)
-            finally:
-                if at is not own:
-                    at.close()
-
         results = for_each(app, wanted, work)
     errors = [result for result in results if isinstance(result, MCPError)]
     renewed = {

@@ -97,10 +97,10 @@ def pull(
         def work(own: App, one: Wanted) -> Pulled:
             elsewhere = one.told is not None and one.told.registry != own.registry_url
             at = own.at_registry(one.told.registry) if one.told and elsewhere else own
-            downloads.watch(at, str(one.reference), one.told)
+            downloads.watch(at, one.told)
             try:
                 if mirror is not None:
-                    return _mirror(at, one.reference, mirror)
+                    return _mirror(at, one, mirror)
                 if accept_moved:
                     package, before = acquire_moved(at, one.reference)
                     return Pulled(package.resolution, "pulled", before)
@@ -113,14 +113,13 @@ def pull(
     return _report(app, wanted, results, quiet=quiet)
 
 
-# Of each pair one asks the registry what the other one will not ask, or has another place in mind.
+# Of each pair one asks the registry, and the other one forbids it or has another place in mind.
 _CONTRADICTIONS = (
     ("--refresh", "--offline"),
     ("--refresh", "--locked"),
     ("--accept-moved", "--offline"),
     ("--accept-moved", "--locked"),
     ("--to", "--offline"),
-    ("--to", "--locked"),
     ("--to", "--accept-moved"),
 )
 
@@ -152,10 +151,10 @@ def _pull(app: App, wanted: Wanted, lock: str | None, *, refresh: bool) -> Pulle
     return Pulled(package.resolution, "cached" if cached else "pulled")
 
 
-def _mirror(app: App, reference: PackageReference, folder: str) -> Pulled:
+def _mirror(app: App, wanted: Wanted, folder: str) -> Pulled:
     from mcp_client.mirror import mirror_package
 
-    resolution, changed = mirror_package(app, reference, folder)
+    resolution, changed = mirror_package(app, wanted.reference, folder, wanted.told)
     return Pulled(resolution, "mirrored" if changed else "present")
 
 

@@ -43,7 +43,7 @@ def start(app: App, flags: RunFlags) -> int:
         # Somebody is there to see how a download goes, and does not mind the import.
         from mcp_client.cli.progress import downloads_of_a_person
 
-        downloads_of_a_person().watch(app, flags.reference)
+        downloads_of_a_person().watch(app)
     outcome = run_package(app, request)
     if outcome.kind != "exit":
         app.log.warning(outcome.describe())

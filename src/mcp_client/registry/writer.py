@@ -92,7 +92,7 @@ class DirectoryWriter:
             found = [self._known(resolution._replace(reference=one)) for one in _references(resolution)]
             for known in found:
                 if known is not None:
-                    self._write(known._replace(status=resolution.status))
+                    self._write(known._replace(status=resolution.status, message=resolution.message))
         return any(known is not None for known in found)
 
     # -- answers -------------------------------------------------------------------------------------------
@@ -231,6 +231,7 @@ def _encode(resolution: Resolution) -> bytes:
         "status": resolution.status,
         "manifest": _artifact(resolution.manifest),
         "bundle": _artifact(resolution.bundle),
+        **({"message": resolution.message} if resolution.message else {}),
     }
     return json.dumps(value, indent=2).encode() + b"\n"
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import pytest
 from kit.terminal import Terminal
 
-from mcp_client.cli.progress import Block, Downloads, Lines, downloads_of_a_person, show_downloads
+from mcp_client.cli.display import Block, Lines
+from mcp_client.cli.progress import Downloads, downloads_of_a_person, show_downloads
 
 MB = 1_000_000
 
