@@ -107,7 +107,7 @@ def _text(resolution: Resolution, manifest: Manifest, *, cached: bool) -> str:
         ("cached", "yes" if cached else "no"),
         ("author", _shown(manifest.author)),
         ("license", _shown(manifest.license)),
-        ("transport", manifest.transport),
+        ("transport", _transport(manifest)),
         ("manifest", _descriptor(resolution.manifest)),
         ("bundle", _descriptor(resolution.bundle)),
         ("runs", "\n".join(_entrypoint(*item) for item in manifest.entrypoints.items())),
@@ -124,6 +124,13 @@ def _text(resolution: Resolution, manifest: Manifest, *, cached: bool) -> str:
     ]
     heading = click.style("asks for", bold=True)
     return "\n".join([*about, fields(_present(facts)), "", heading, fields(_present(asks))])
+
+
+def _transport(manifest: Manifest) -> str:
+    if manifest.http is None:
+        return manifest.transport
+    told = f"{manifest.transport}, port {manifest.http.port} inside, path {manifest.http.path}"
+    return _shown(f"{told}, ready when {manifest.http.health} answers" if manifest.http.health else told)
 
 
 def _present(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
