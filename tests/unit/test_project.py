@@ -23,7 +23,10 @@ PACKAGE_IMPORTS = {
     "config": {"network.rules"},
     "executor": {
         "network.addresses",
+        "network.deadlines",
         "network.linux.engine",
+        "network.linux.loop",
+        "network.linux.sockets",
         "sandbox.backend",
         "sandbox.linux.egress",
         "sandbox.spec",
@@ -47,6 +50,7 @@ PACKAGE_IMPORTS = {
 COMPOSITION = {"acquire", "app", "pipeline"}
 # Whole files that these libraries belong to; anywhere else they would cost every start.
 EDGE_LIBRARIES = {
+    "h11": {"executor"},
     "httpx": {"registry"},
     "pydantic": {"config", "manifest", "registry"},
     "yaml": {"config"},
