@@ -29,6 +29,7 @@ PACKAGE_IMPORTS = {
         "network.linux.sockets",
         "sandbox.backend",
         "sandbox.linux.egress",
+        "sandbox.linux.ingress",
         "sandbox.spec",
     },
     "logs": {"audit.redact", "config.settings"},
@@ -47,7 +48,7 @@ PACKAGE_IMPORTS = {
         "runtimes.command",
     },
 }
-COMPOSITION = {"acquire", "app", "pipeline"}
+COMPOSITION = {"acquire", "app", "journal", "pipeline", "serving"}
 # Whole files that these libraries belong to; anywhere else they would cost every start.
 EDGE_LIBRARIES = {
     "h11": {"executor"},

@@ -1,10 +1,12 @@
 """``mcp run``: the command people put into their MCP client's configuration."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from mcp_client.app import App
+from mcp_client.cli.endpoint import endpoint_options, endpoint_request
 from mcp_client.cli.options import registry_option
 from mcp_client.cli.output import Report
 from mcp_client.cli.reference import REFERENCE
@@ -42,12 +44,14 @@ def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:
 @click.option(
     "--allow-degraded", is_flag=True, help="Run even where a wall of the sandbox cannot be enforced."
 )
+@endpoint_options
 @click.option("--dry-run", is_flag=True, help="Print the plan, and run nothing.")
-@click.option("--json", is_flag=True, expose_value=False, help="Print the plan as JSON (with --dry-run).")
+@click.option("--json", is_flag=True, help="Print the plan (--dry-run), or a server's URL, as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell on standard error what happens.")
 @click.pass_obj
 def run(
     app: App,
+    /,
     *,
     reference: PackageReference,
     arguments: Sequence[str],
@@ -61,9 +65,11 @@ def run(
     offline: bool,
     allow_degraded: bool,
     dry_run: bool,
+    json: bool,
     verbose: bool,
+    **endpoint: Any,
 ) -> int | Report:
-    """Run the MCP server REF on standard input and output.
+    """Run the MCP server REF on standard input and output, or behind a local URL if it speaks HTTP.
 
     The server sees its own files, what you grant below, and nothing else: no home folder, no hosts and no
     variables but those it asks for by name. Its exit status is passed on; 124 is a timeout, 125 a failure
@@ -76,6 +82,8 @@ def run(
       mcp run acme/files@2.1.0 --set roots=$HOME/notes
       mcp run acme/files@2.1.0 --mount ./data:/mnt/data:rw -- --verbose /mnt/data
       mcp run acme/tool@1.0.0 --allow-net api.example.com:443 --allow-net 127.0.0.1:11434
+      mcp run acme/web@1.0.0 --port 8765
+      mcp run acme/web@1.0.0 --stdio
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     on_missing = "degrade" if allow_degraded else None
@@ -91,6 +99,7 @@ def run(
         network=network,
         options=_parse_options(options),
         offline=offline,
+        endpoint=endpoint_request(announce=json, **endpoint),
     )
     if dry_run:
         from mcp_client.cli.plan import plan_report

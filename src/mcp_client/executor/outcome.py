@@ -14,7 +14,7 @@ class Outcome(NamedTuple):
     """``kind`` says which of ``status`` and ``signal`` counts; ``reason`` is why we ended it, if we did.
 
     ``refused`` counts the processes or programs that the server was not allowed to start, ``network`` tells
-    of each destination what was allowed and denied.
+    of each destination what was allowed and denied, ``http`` of the requests to a server that listens.
     """
 
     kind: OutcomeKind
@@ -25,6 +25,7 @@ class Outcome(NamedTuple):
     usage: Usage
     refused: int
     network: Sequence[Mapping[str, object]] = ()
+    http: Mapping[str, object] | None = None
 
     @property
     def exit_status(self) -> int:
