@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # RFC 9110, 9.2.2: sent twice they do what they do once. Any other may have been obeyed already.
 _IDEMPOTENT = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PUT"})
-_NO_SERVER = Refusal(502, "no server", "the server does not answer")
-_NO_CONNECTION = Refusal(504, "no connection", "the server takes no connection")
+_NO_SERVER = Refusal(502, "", "the server does not answer")
+_NO_CONNECTION = Refusal(504, "", "the server takes no connection")
 
 
 class Exchange:
@@ -259,8 +259,8 @@ class Exchange:
 
     def _fail(self, refusal: Refusal) -> None:
         self._leave()
+        self._services.counts.aborted += 1
         if self._answered:
-            self._services.counts.aborted += 1
             self._inbound.on_broken_answer()
         else:
             self._inbound.refuse(refusal)

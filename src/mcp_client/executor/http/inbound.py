@@ -2,6 +2,7 @@
 
 import _socket
 import time
+from http import HTTPStatus
 
 import h11
 
@@ -115,7 +116,8 @@ class Inbound:
             fields += [(b"Content-Length", b"%d" % len(text))]
         if not keeps:
             fields += [(b"Connection", b"close")]
-        pieces = self._send(h11.Response(status_code=refusal.status, headers=fields))
+        reason = HTTPStatus(refusal.status).phrase
+        pieces = self._send(h11.Response(status_code=refusal.status, headers=fields, reason=reason))
         if text and not self._is_head_request:
             pieces += self._send(h11.Data(data=text))
         pieces += self._send(h11.EndOfMessage())
