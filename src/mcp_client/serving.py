@@ -92,12 +92,14 @@ class Endpoint:
         guard = Guard(names, self._origins, self._given or self._made)
         inside = self._served.endpoint.port
 
-        def begin(ingress: Ingress) -> Service:
+        ingress = Ingress(channel, inside)
+
+        def begin() -> Service:
             proxy = Proxy(self._listener, ingress, guard, port=inside)
             self._announce()
             return proxy
 
-        return _front(self._app, self._served, channel, begin)
+        return _front(self._app, self._served.endpoint, ingress, begin)
 
     def _announce(self) -> None:
         lines = [f"mcp: {self._served.reference} is at {self.url}"]
@@ -137,8 +139,9 @@ class Bridged:
         from mcp_client.executor.bridge.bridge import Bridge
 
         endpoint = self._served.endpoint
-        bridge = Bridge(endpoint.port, endpoint.path)
-        front = _front(self._app, self._served, channel, bridge.begin, bridge)
+        ingress = Ingress(channel, endpoint.port)
+        bridge = Bridge(ingress, endpoint.port, endpoint.path)
+        front = _front(self._app, endpoint, ingress, lambda: bridge, bridge)
         bridge.on_left = front.stop
         return front
 
@@ -155,18 +158,17 @@ def open_door(
 
 def _front(
     app: App,
-    served: Served,
-    channel: int,
-    begin: Callable[[Ingress], Service],
+    endpoint: HTTPEndpoint,
+    ingress: Ingress,
+    begin: Callable[[], Service],
     service: Service | None = None,
 ) -> Front:
-    ingress = Ingress(channel, served.endpoint.port)
     executor = app.settings.executor
     return Front(
         ingress,
-        lambda: begin(ingress),
+        begin,
         service=service,
-        health=served.endpoint.health,
+        health=endpoint.health,
         start_timeout=executor.start_timeout,
         idle_timeout=executor.idle_timeout if service is None else None,
     )

@@ -107,7 +107,7 @@ def run(
         plan = plan_run(app, request)
         return plan_report(plan, app.backend.forecast(plan.policy))
     outcome = run_package(app, request)
-    if outcome.kind != "exit":
+    if outcome.kind != "exit" and outcome.exit_status != 0:
         app.log.warning(outcome.describe())
     else:
         app.log.info(outcome.describe())

@@ -101,7 +101,7 @@ class Supervisor:
         self._timeout_at = None if timeout is None else self._started + timeout
         self._drained_check_at: float | None = None
         self._unread, self._unread_since = -1, 0.0
-        self._draining = False
+        self._draining = self._unwanted = False
         self._terminate_at: float | None = None
         self._kill_at: float | None = None
         self._reason: str | None = None
@@ -123,7 +123,7 @@ class Supervisor:
                 companion.move(poll, ready)
             if self._inbox.descriptor in ready:
                 self._pass_on()
-            if ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
+            if self._front is None and ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
                 poll.unregister(_STANDARD_INPUT)
                 self._drained_check_at = time.monotonic()
             if self._parent is not None and self._parent in ready:
@@ -131,6 +131,7 @@ class Supervisor:
                 self._parent = None
                 self._wind_down("the client ended")
             if self._front is not None and self._front.reason is not None and not self._draining:
+                self._unwanted = self._front.failure is None
                 self._wind_down(self._front.reason)
             self._keep_time(time.monotonic())
 
@@ -238,4 +239,5 @@ class Supervisor:
             ended.refused,
             network=() if self._egress is None else self._egress.close(),
             http=None if self._front is None else self._front.close(),
+            unwanted=self._unwanted,
         )
