@@ -88,9 +88,7 @@ class Conversation:
         """Of a sized or chunked request, framing included."""
         if b"transfer-encoding: chunked" in head.lower():
             while (found := re.search(rb"(?:^|\r\n)0\r\n(?:[^\r\n]+\r\n)*\r\n", self._buffer)) is None:
-                data = self.more()
-                assert data
-                self._buffer += data
+                self._buffer += self._more_body()
             body, self._buffer = self._buffer[: found.end()], self._buffer[found.end() :]
             return body
         length = 0
@@ -98,11 +96,15 @@ class Conversation:
             if line.startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
         while len(self._buffer) < length:
-            data = self.more()
-            assert data
-            self._buffer += data
+            self._buffer += self._more_body()
         body, self._buffer = self._buffer[:length], self._buffer[length:]
         return body
+
+    def _more_body(self):
+        data = self.more()
+        if not data:
+            raise ConnectionAbortedError
+        return data
 
     def send(self, data):
         self.end.sendall(data)
