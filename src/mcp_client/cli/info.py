@@ -56,7 +56,7 @@ def _controls(app: App, manifest: Manifest) -> tuple[Control, ...]:
     grants = Grants({}, ())
     policy = decide(manifest, grants, operator=settings.policy, caps=settings.executor, host_environment={})
     try:
-        return app.backend.forecast(policy)
+        return app.backend.forecast(policy, None if manifest.http is None else manifest.http.port)
     except MCPError as error:
         return (Control("sandbox", "all together", "unavailable", error.message, error.hint),)
 

@@ -105,7 +105,7 @@ def run(
         from mcp_client.cli.plan import plan_report
 
         plan = plan_run(app, request)
-        return plan_report(plan, app.backend.forecast(plan.policy))
+        return plan_report(plan, app.backend.forecast(plan.policy, plan.spec.port))
     outcome = run_package(app, request)
     if outcome.kind != "exit" and outcome.exit_status != 0:
         app.log.warning(outcome.describe())

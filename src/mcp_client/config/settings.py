@@ -45,7 +45,7 @@ class CacheSettings(NamedTuple):
 class ExecutorSettings(NamedTuple):
     """Caps on every server: seconds, bytes, thousandths of a core, counts; ``grace`` before a SIGKILL.
 
-    A server that listens has ``start_timeout`` to answer; nobody asks it anything for ``idle_timeout``: it ends.
+    A server that listens has ``start_timeout`` to answer, and is ended when it was idle for ``idle_timeout``.
     """
 
     default_timeout: float | None = None

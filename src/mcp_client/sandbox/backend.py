@@ -59,7 +59,7 @@ class Backend(Protocol):
     ) -> SandboxSpec:
         """The complete plan of one server, which listens inside where it has a ``port``."""
 
-    def forecast(self, policy: Policy) -> tuple[Control, ...]:
+    def forecast(self, policy: Policy, port: int | None = None) -> tuple[Control, ...]:
         """What would hold on this host, found out by trying: for those who ask before anything runs."""
 
     def launch(self, spec: SandboxSpec) -> SandboxedProcess:

@@ -10,17 +10,31 @@ from typing import Any, NamedTuple
 from kit.build import built, npm_install, pip_install
 from kit.bundle import Package, manifest_form, pack_folder, package
 
+_PROGRAMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs")
 MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
 
 
+class Step(NamedTuple):
+    """A call of a tool with a known part of its answer; ``seen`` is what comes from the server before it."""
+
+    tool: str
+    arguments: dict[str, Any]
+    expected: str
+    seen: str | None = None
+
+
 class RealServer(NamedTuple):
-    """A package, the newest revision of the protocol it speaks, and one call with a known answer."""
+    """A package, the newest revision of the protocol it speaks, and one call with a known answer.
+
+    ``more`` are calls in whose course the server reports progress or asks the client for something.
+    """
 
     package: Package
     revision: str
     tool: str
     arguments: dict[str, Any]
     expected: str
+    more: tuple[Step, ...] = ()
 
 
 # Not for use: the address only makes the file complete, so that the server starts without a cluster.
@@ -100,6 +114,82 @@ def native_server() -> RealServer:
         "containers/kubernetes@1.0.0", "./bin/server", "--kubeconfig", "${bundle}/kubeconfig"
     )
     return RealServer(_published(form, folder), MODERN, "configuration_view", {}, "current-context: nowhere")
+
+
+@functools.cache
+def everything_http_server() -> RealServer:
+    """The same tree as everything_server(), behind a port: sessions, resumption, a stream by GET."""
+    package = _node_package(
+        "everything",
+        "streamableHttp",
+        reference="modelcontextprotocol/everything-http@1.0.0",
+        transport="http",
+    )
+    steps = (
+        Step("trigger-long-running-operation", {"duration": 0.3, "steps": 3}, "completed", "progress"),
+        Step("trigger-sampling-request", {"prompt": "say it", "maxTokens": 9}, "sampled words", "sampled"),
+        Step("trigger-elicitation-request", {}, "Ada", "elicited"),
+    )
+    return RealServer(package, HANDSHAKE, "echo", {"message": "tea"}, "Echo: tea", steps)
+
+
+@functools.cache
+def fastmcp_server() -> RealServer:
+    """Python, the most used framework with all it depends on, and a few tools; the newest revision."""
+    requirement = "fastmcp>=4.1,<5"
+    form = manifest_form(
+        "fastmcp/tools@1.0.0",
+        "python3",
+        "${bundle}/main.py",
+        env={"PYTHONPATH": "${bundle}"},
+        runtime={"python": f"=={sys.version_info[0]}.{sys.version_info[1]}.*"},
+        transport="http",
+        http={"port": 80, "path": "/mcp", "health": "/health"},
+    )
+    with open(f"{_PROGRAMS}/fastmcp/main.py") as opened:
+        program = opened.read()
+
+    def make(staged: str) -> None:
+        os.makedirs(f"{staged}/tree")
+        pip_install(f"{staged}/tree", requirement)
+        with open(f"{staged}/tree/main.py", "w") as opened:
+            opened.write(program)
+        _pack_tree(staged)
+
+    folder = built("fastmcp", [requirement, program], make)
+    steps = (
+        Step("count", {"upto": 3}, "counted 3", "progress"),
+        Step("ask", {}, "Ada", "elicited"),
+    )
+    return RealServer(_published(form, folder), MODERN, "add", {"a": 2, "b": 40}, "42", steps)
+
+
+@functools.cache
+def grafana_server() -> RealServer:
+    """Go, one binary out of a wheel, the newest revision."""
+    requirement = "mcp-grafana>=2.1"
+
+    def make(staged: str) -> None:
+        os.makedirs(f"{staged}/tree/bin")
+        pip_install(f"{staged}/wheel", requirement)
+        shutil.move(f"{staged}/wheel/mcp_grafana/bin/mcp-grafana", f"{staged}/tree/bin/server")
+        shutil.rmtree(f"{staged}/wheel")
+        os.chmod(f"{staged}/tree/bin/server", 0o755)
+        _pack_tree(staged)
+
+    form = manifest_form(
+        "grafana/mcp@1.0.0",
+        "./bin/server",
+        "-t",
+        "streamable-http",
+        "--address",
+        "localhost:8080",
+        transport="http",
+        http={"health": "/healthz"},
+    )
+    folder = built("grafana", [requirement], make)
+    # There is no Grafana: the tool says so, and that answer is the server's own.
+    return RealServer(_published(form, folder), MODERN, "list_datasources", {}, "")
 
 
 def _node_package(name: str, *args: str, reference: str | None = None, **fields: Any) -> Package:

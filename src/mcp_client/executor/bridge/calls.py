@@ -149,10 +149,10 @@ class Call:
             self._resume("the server ended the stream without an answer")
         elif not self.open_ids:
             self._finish()
-        elif self._status >= _FIRST_FAILURE or self._type == _JSON:
-            self._take_body()
         elif self._status == _ACCEPTED:
             self.fail("the server accepted the request and will not answer it", INVALID_REQUEST)
+        elif self._status >= _FIRST_FAILURE or self._type == _JSON:
+            self._take_body()
         else:
             shown = self._type.decode("latin-1") or "nothing"
             self.fail(f"the server answered with status {self._status} and {shown}", INVALID_REQUEST)

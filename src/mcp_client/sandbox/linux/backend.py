@@ -71,14 +71,14 @@ class LinuxBackend:
             port=port,
         )
 
-    def forecast(self, policy: Policy) -> tuple[Control, ...]:
+    def forecast(self, policy: Policy, port: int | None = None) -> tuple[Control, ...]:
         """What holds for a server with this policy: a whole sandbox is built, and nothing executed in it."""
         from mcp_client.sandbox.linux.probes import list_failures
 
         policy = policy._replace(environment={}, folders=())
         # Any folder does for a bundle that nobody looks into.
-        spec = self.plan(Command(("/bin/true",), (), ()), policy, tree="/usr", data=None)
         try:
+            spec = self.plan(Command(("/bin/true",), (), ()), policy, tree="/usr", data=None, port=port)
             process = self.launch(spec)
             process.await_ready()
         except MCPError as error:

@@ -1,4 +1,4 @@
-"""What leads out of a sandbox and into it, made before the fork. Most servers have neither: nothing is loaded."""
+"""What leads out of a sandbox and into it, made before the fork. Most servers have neither."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
