@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from mcp_client.network.linux.loop import WRITE, Loop
 from mcp_client.network.linux.sockets import peer_ended, prepare, reset
 
+# More is slower: each copy would be memory that is mapped, filled with zeros and given back (mallopt(3),
+# M_MMAP_THRESHOLD), and no longer fits the processor's cache.
+LARGEST_READ = 64 << 10
 _NOTHING = memoryview(b"")
 
 

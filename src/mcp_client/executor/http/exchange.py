@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import h11
 
+from mcp_client.executor.http.channel import LARGEST_READ
 from mcp_client.executor.http.fields import (
-    LONGEST_HEAD,
     Refusal,
     answer_fields,
     request_fields,
@@ -18,7 +18,7 @@ from mcp_client.executor.http.fields import (
 )
 from mcp_client.executor.http.link import Link
 from mcp_client.executor.http.services import Services
-from mcp_client.network.linux.loop import LARGEST_READ, READ
+from mcp_client.network.linux.loop import READ
 
 if TYPE_CHECKING:
     from mcp_client.executor.http.inbound import Inbound
@@ -173,7 +173,7 @@ class Exchange:
 
     def _read(self, link: Link) -> None:
         try:
-            data = link.channel.read(LARGEST_READ if self._answered else LONGEST_HEAD)
+            data = link.channel.read(LARGEST_READ)
         except OSError:
             self._on_lost(link)
             return

@@ -4,7 +4,6 @@ RFC 9110, 7.6.1, names those that end at a proxy; RFC 9112, 6.3 and 11.2, the fr
 """
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import h11
@@ -86,7 +85,7 @@ def _check_line(request: h11.Request) -> Refusal | None:
 
 def values(message: h11.Request | h11.Response | h11.InformationalResponse, name: bytes) -> list[bytes]:
     """All values of a field, ``name`` in lower case."""
-    return [value for found, value in message.headers if found == name]
+    return [value for found, value in message.headers.raw_items() if found.lower() == name]
 
 
 def request_fields(request: h11.Request, port: int, *, has_token: bool) -> list[Field]:
@@ -133,7 +132,6 @@ def _hop_by_hop(message: h11.Request | h11.Response | h11.InformationalResponse)
 
 def _without(
     message: h11.Request | h11.Response | h11.InformationalResponse | h11.EndOfMessage,
-    dropped: Iterable[bytes],
+    dropped: frozenset[bytes],
 ) -> list[Field]:
-    pairs = zip(message.headers, message.headers.raw_items(), strict=True)
-    return [field for (name, _), field in pairs if name not in dropped]
+    return [field for field in message.headers.raw_items() if field[0].lower() not in dropped]

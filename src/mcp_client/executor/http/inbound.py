@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import h11
 
-from mcp_client.executor.http.channel import Channel
+from mcp_client.executor.http.channel import LARGEST_READ, Channel
 from mcp_client.executor.http.exchange import Exchange
 from mcp_client.executor.http.fields import (
     LONGEST_HEAD,
@@ -16,7 +16,7 @@ from mcp_client.executor.http.fields import (
     check_partial_head,
 )
 from mcp_client.executor.http.services import Services
-from mcp_client.network.linux.loop import HANG_UP, LARGEST_READ, READ
+from mcp_client.network.linux.loop import HANG_UP, READ
 
 # Only after these may another request follow on the same connection: what is wrong is not where it ends.
 _HARMLESS = frozenset({204, 401, 403, 502, 504})
