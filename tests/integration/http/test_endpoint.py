@@ -259,7 +259,10 @@ def test_pages_of_other_sites_are_refused(listening: Mcp) -> None:
         assert ask(endpoint, "/health", Host=f"localhost:{endpoint.port}")[0] == 200
         assert ask(endpoint, "/health", Origin="https://evil.example")[0] == 403
         assert ask(endpoint, "/health", Origin="https://app.example")[0] == 200
-        assert json.loads(ask(endpoint, "/seen")[1]) == ["GET /health"] * 2
+        assert ask(endpoint, "/health", Origin=f"http://127.0.0.1:{endpoint.port}")[0] == 200
+        # It is not the same as where the request goes, and would be allowed to read no answer.
+        assert ask(endpoint, "/health", Origin="http://127.0.0.1:1")[0] == 403
+        assert json.loads(ask(endpoint, "/seen")[1]) == ["GET /health"] * 3
 
 
 @pytest.mark.parametrize("origin", ["*", "null", "app.example", "https://a b"])

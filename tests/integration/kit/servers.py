@@ -10,17 +10,21 @@ from typing import Any, NamedTuple
 from kit.build import built, npm_install, pip_install
 from kit.bundle import Package, manifest_form, pack_folder, package
 
-_PROGRAMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs")
+PROGRAMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs")
 MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
 
 
 class Step(NamedTuple):
-    """A call of a tool with a known part of its answer; ``seen`` is what comes from the server before it."""
+    """A call of a tool with a known part of its answer; ``seen`` is what comes from the server before it.
+
+    ``in_session`` when the server asks the client in its course, which it cannot where there is no session.
+    """
 
     tool: str
     arguments: dict[str, Any]
     expected: str
     seen: str | None = None
+    in_session: bool = False
 
 
 class RealServer(NamedTuple):
@@ -63,7 +67,7 @@ def time_server() -> RealServer:
     )
     folder = built("time", [requirement, "hashed"], lambda staged: _packed(staged, pip_install, requirement))
     return RealServer(
-        _published(form, folder), MODERN, "get_current_time", {"timezone": "UTC"}, '"timezone": "UTC"'
+        publish_folder(form, folder), MODERN, "get_current_time", {"timezone": "UTC"}, '"timezone": "UTC"'
     )
 
 
@@ -106,14 +110,16 @@ def native_server() -> RealServer:
     def make(staged: str) -> None:
         os.makedirs(f"{staged}/tree/.npm")
         install(f"{staged}/tree", requirement)
-        _pack_tree(staged)
+        pack_tree(staged)
 
     requirement = "kubernetes-mcp-server@0.0.67"
     folder = built("native", [requirement, KUBECONFIG], make)
     form = manifest_form(
         "containers/kubernetes@1.0.0", "./bin/server", "--kubeconfig", "${bundle}/kubeconfig"
     )
-    return RealServer(_published(form, folder), MODERN, "configuration_view", {}, "current-context: nowhere")
+    return RealServer(
+        publish_folder(form, folder), MODERN, "configuration_view", {}, "current-context: nowhere"
+    )
 
 
 @functools.cache
@@ -146,7 +152,7 @@ def fastmcp_server() -> RealServer:
         transport="http",
         http={"port": 80, "path": "/mcp", "health": "/health"},
     )
-    with open(f"{_PROGRAMS}/fastmcp/main.py") as opened:
+    with open(f"{PROGRAMS}/fastmcp/main.py") as opened:
         program = opened.read()
 
     def make(staged: str) -> None:
@@ -154,14 +160,14 @@ def fastmcp_server() -> RealServer:
         pip_install(f"{staged}/tree", requirement)
         with open(f"{staged}/tree/main.py", "w") as opened:
             opened.write(program)
-        _pack_tree(staged)
+        pack_tree(staged)
 
     folder = built("fastmcp", [requirement, program], make)
     steps = (
         Step("count", {"upto": 3}, "counted 3", "progress"),
-        Step("ask", {}, "Ada", "elicited"),
+        Step("ask", {}, "Ada", "elicited", in_session=True),
     )
-    return RealServer(_published(form, folder), MODERN, "add", {"a": 2, "b": 40}, "42", steps)
+    return RealServer(publish_folder(form, folder), MODERN, "add", {"a": 2, "b": 40}, "42", steps)
 
 
 @functools.cache
@@ -175,7 +181,7 @@ def grafana_server() -> RealServer:
         shutil.move(f"{staged}/wheel/mcp_grafana/bin/mcp-grafana", f"{staged}/tree/bin/server")
         shutil.rmtree(f"{staged}/wheel")
         os.chmod(f"{staged}/tree/bin/server", 0o755)
-        _pack_tree(staged)
+        pack_tree(staged)
 
     form = manifest_form(
         "grafana/mcp@1.0.0",
@@ -189,7 +195,7 @@ def grafana_server() -> RealServer:
     )
     folder = built("grafana", [requirement], make)
     # There is no Grafana: the tool says so, and that answer is the server's own.
-    return RealServer(_published(form, folder), MODERN, "list_datasources", {}, "")
+    return RealServer(publish_folder(form, folder), MODERN, "list_datasources", {}, "list datasources: Get")
 
 
 def _node_package(name: str, *args: str, reference: str | None = None, **fields: Any) -> Package:
@@ -204,22 +210,24 @@ def _node_package(name: str, *args: str, reference: str | None = None, **fields:
         **fields,
     )
     folder = built(name, [requirement, "packed"], lambda staged: _packed(staged, npm_install, requirement))
-    return _published(form, folder)
+    return publish_folder(form, folder)
 
 
 def _packed(staged: str, install: Any, requirement: str) -> None:
     os.makedirs(f"{staged}/tree")
     install(f"{staged}/tree", requirement)
-    _pack_tree(staged)
+    pack_tree(staged)
 
 
-def _pack_tree(staged: str) -> None:
+def pack_tree(staged: str, *, keep: bool = False) -> None:
     """Pack ``staged/tree`` beside itself: packing takes seconds, and every worker of every run needs it."""
     with open(f"{staged}/bundle.tar.gz", "wb") as opened:
         opened.write(pack_folder(f"{staged}/tree"))
-    shutil.rmtree(f"{staged}/tree")
+    if not keep:
+        shutil.rmtree(f"{staged}/tree")
 
 
-def _published(form: dict[str, Any], folder: str) -> Package:
+def publish_folder(form: dict[str, Any], folder: str) -> Package:
+    """A package of what pack_tree() has packed."""
     with open(f"{folder}/bundle.tar.gz", "rb") as opened:
         return package(form, opened.read())
