@@ -17,6 +17,7 @@ from mcp_client.errors import MCPError, printable
 from mcp_client.executor.client import ClientWatch, watch_parent
 from mcp_client.executor.outcome import Outcome
 from mcp_client.executor.supervise import SignalInbox, Supervisor
+from mcp_client.journal import record_end, record_failure, start_record, unexpected
 from mcp_client.manifest.entrypoint import select_entrypoint
 from mcp_client.manifest.expand import expand
 from mcp_client.manifest.model import Entrypoint, Manifest, from_form
@@ -36,19 +37,7 @@ from mcp_client.standing import deprecation
 if TYPE_CHECKING:
     from mcp_client.executor.egress import Egress
     from mcp_client.revalidate import Revalidation
-
-# Failures that are nobody's decision: the audit log tells them from refusals.
-_FAULTS = frozenset(
-    {
-        "registry-unavailable",
-        "rate-limited",
-        "cache-busy",
-        "cache-unwritable",
-        "disk-full",
-        "sandbox-failed",
-        "internal-error",
-    }
-)
+    from mcp_client.serving import Bridged, Endpoint, EndpointRequest
 
 
 class RunRequest(NamedTuple):
@@ -62,6 +51,7 @@ class RunRequest(NamedTuple):
     network: Sequence[str] = ()
     options: Sequence[tuple[str, str]] = ()
     lock: str | None = None
+    endpoint: "EndpointRequest | None" = None
 
 
 class RunPlan(NamedTuple):
@@ -87,23 +77,28 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     run_id = events.new_run_id()
     parent = watch_parent()
     try:
-        plan = plan_run(app, request, meanwhile=ClientWatch())
+        listens = request.endpoint is not None and request.endpoint.listens
+        plan = plan_run(app, request, meanwhile=None if listens else ClientWatch())
         _announce(app, plan)
+        door = _open_door(app, plan, request)
         process = app.backend.launch(plan.spec)
         inbox = SignalInbox()
         try:
             egress = None if process.egress is None else _open_egress(app, plan.policy, process.egress)
+            front = None
+            if door is not None and process.ingress is not None:
+                front = door.attend(process.ingress)
             process.await_ready()
             refuse_missing(process.controls, app.settings.sandbox.on_missing)
             _announce_controls(app, process.controls)
-            app.audit.append(_start_record(run_id, plan, process.controls))
+            app.audit.append(start_record(run_id, plan, process.controls, door))
         except BaseException:
             process.kill()
             raise
         process.release()
         app.log.info("the server runs", run=run_id, pid=process.pid)
     except MCPError as error:
-        _record_failure(app, run_id, request.reference, error)
+        record_failure(app, run_id, request.reference, error)
         raise
     app.cache.resolutions.touch(plan.package.resolution)
     revalidation = _revalidate(app, plan.package, run_id)
@@ -118,6 +113,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         on_event=lambda happened: _announce_event(app, plan, happened),
         egress=egress,
         companions=[] if revalidation is None else [revalidation],
+        front=front,
     )
     try:
         outcome = supervisor.run()
@@ -125,14 +121,16 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         process.kill()
         if revalidation is not None:
             revalidation.finish(None)
-        _record_failure(app, run_id, request.reference, _unexpected(error))
+        record_failure(app, run_id, request.reference, unexpected(error))
         raise
     if outcome.kind == "oom":
         outcome = outcome._replace(reason=f"memory limit {plan.policy.limits.memory >> 20} MB")
-    _record_end(app, run_id, outcome)
+    record_end(app, run_id, outcome)
     os.close(plan.hold)
     if revalidation is not None:
         revalidation.finish(None if supervisor.urged else inbox.descriptor)
+    if front is not None and front.failure is not None:
+        raise front.failure
     return outcome
 
 
@@ -159,7 +157,8 @@ def plan_run(
     declared = entrypoint._replace(args=(*entrypoint.args, *request.arguments))
     expanded = expand(entrypoint, values)
     expanded = expanded._replace(args=(*expanded.args, *request.arguments))
-    policy = policy._replace(environment={**expanded.env, **policy.environment})
+    told = {} if manifest.http is None else manifest.http.environment
+    policy = policy._replace(environment={**expanded.env, **policy.environment, **told})
     host = Host(settings.runtimes, os.environ, os.path.join(settings.cache.dir, "runtimes.memo"), private)
     command = resolve_command(
         expanded,
@@ -169,7 +168,8 @@ def plan_run(
         bundle=bundle,
         host=host,
     )
-    spec = backend.plan(command, policy, tree=package.tree, data=data)
+    port = None if manifest.http is None else manifest.http.port
+    spec = backend.plan(command, policy, tree=package.tree, data=data, port=port)
     return RunPlan(package, manifest, declared, policy, spec, hold)
 
 
@@ -184,16 +184,10 @@ def _acquire(app: App, request: RunRequest, meanwhile: AbstractContextManager[No
 
 
 def _runnable_entrypoint(manifest: Manifest, tree: str | None = None) -> Entrypoint:
-    """The entrypoint for this host. Raises ``transport-unsupported`` and ``platform-unsupported``.
+    """The entrypoint for this host. Raises ``platform-unsupported``.
 
     With the ``tree`` at hand, its file is looked at as well: ``entrypoint-*``.
     """
-    if manifest.transport != "stdio":
-        raise MCPError(
-            "transport-unsupported",
-            f"{manifest.name} speaks {manifest.transport}, and only stdio servers can run yet",
-            hint="ask the package's author for a stdio entrypoint",
-        )
     entrypoint = select_entrypoint(manifest, platforms.current())
     if tree is not None and "/" in entrypoint.command:
         check_file(tree, entrypoint.command)
@@ -283,6 +277,21 @@ def _open_egress(app: App, policy: Policy, channel: int) -> "Egress":
     return Egress(channel, Engine(rules, app.log.warning, os.environ))
 
 
+def _open_door(app: App, plan: RunPlan, request: RunRequest) -> "Endpoint | Bridged | None":
+    """The way in to a server that listens. Raises ``transport-unsupported`` for one that does not."""
+    if plan.manifest.http is None:
+        if request.endpoint is not None and request.endpoint.listens:
+            raise MCPError(
+                "transport-unsupported",
+                f"{plan.manifest.name} speaks {plan.manifest.transport}: it has no port and no token",
+                hint="leave out --port, --host, --token, --token-file and --allow-origin",
+            )
+        return None
+    from mcp_client.serving import open_door
+
+    return open_door(app, request.reference, plan.manifest.http, request.endpoint)
+
+
 def _announce_controls(app: App, controls: tuple[Control, ...]) -> None:
     weak = [f"{control.name} is {control.state}" for control in controls if control.state != "enforced"]
     app.log.info(f"{len(controls) - len(weak)} controls hold", weaker=", ".join(weak) or "none")
@@ -297,58 +306,3 @@ def _announce_event(app: App, plan: RunPlan, happened: Happening) -> None:
     elif happened == "process-refused":
         most = plan.policy.limits.processes
         app.log.warning(f"the server tried to start more than its {most} processes")
-
-
-def _start_record(run_id: str, plan: RunPlan, controls: tuple[Control, ...]) -> events.Record:
-    resolution = plan.package.resolution
-    return events.start(
-        run_id,
-        package=f"{plan.manifest.name}@{plan.manifest.version}",
-        reference=str(resolution.reference),
-        manifest_digest=str(resolution.manifest.digest),
-        bundle_digest=str(resolution.bundle.digest),
-        registry=resolution.registry,
-        command=plan.entrypoint.command,
-        args=plan.entrypoint.args,
-        transport=plan.manifest.transport,
-        policy=plan.policy.to_record(),
-        controls=[(c.name, c.requested, c.state, c.mechanism) for c in controls],
-        environment=tuple(plan.spec.environment),
-    )
-
-
-def _unexpected(error: BaseException) -> MCPError:
-    if isinstance(error, MCPError):
-        return error
-    return MCPError("internal-error", f"{type(error).__name__}: {error}", hint="this is a defect; report it")
-
-
-def _record_failure(app: App, run_id: str, reference: PackageReference, error: MCPError) -> None:
-    if error.code in {"audit-unwritable", "config-invalid", "config-unreadable"}:
-        return
-    build = events.error if error.code in _FAULTS else events.refused
-    try:
-        app.audit.append(build(run_id, reference=str(reference), code=error.code, message=error.message))
-    except MCPError as unwritable:
-        app.log.warning(unwritable.message)
-
-
-def _record_end(app: App, run_id: str, outcome: Outcome) -> None:
-    usage = outcome.usage
-    record = events.end(
-        run_id,
-        outcome=outcome.kind,
-        exit_code=outcome.status,
-        signal=outcome.signal,
-        reason=outcome.reason,
-        duration=outcome.seconds,
-        cpu=usage.user_seconds + usage.system_seconds,
-        peak_memory=usage.peak_memory,
-        refused=outcome.refused,
-        network=outcome.network,
-    )
-    try:
-        app.audit.append(record)
-    except MCPError as unwritable:
-        # The server has already run; its own status is what the caller must see.
-        app.log.warning(f"the end of this run is not in the audit log: {unwritable.message}")

@@ -23,9 +23,13 @@ PACKAGE_IMPORTS = {
     "config": {"network.rules"},
     "executor": {
         "network.addresses",
+        "network.deadlines",
         "network.linux.engine",
+        "network.linux.loop",
+        "network.linux.sockets",
         "sandbox.backend",
         "sandbox.linux.egress",
+        "sandbox.linux.ingress",
         "sandbox.spec",
     },
     "lock": {"config.values"},
@@ -45,9 +49,23 @@ PACKAGE_IMPORTS = {
         "runtimes.command",
     },
 }
-COMPOSITION = {"acquire", "app", "locked", "mirror", "pipeline", "recheck", "revalidate", "standing"}
+COMPOSITION = {
+    *(
+        "acquire",
+        "app",
+        "journal",
+        "locked",
+        "mirror",
+        "pipeline",
+        "recheck",
+        "revalidate",
+        "serving",
+        "standing",
+    ),
+}
 # Whole files that these libraries belong to; anywhere else they would cost every start.
 EDGE_LIBRARIES = {
+    "h11": {"executor"},
     "httpx": {"registry"},
     "httpcore": {"registry"},
     "pydantic": {"config", "manifest", "registry"},

@@ -41,8 +41,9 @@ def start(
     policy: Mapping[str, Any],
     controls: Sequence[tuple[str, str, str, str]],
     environment: Sequence[str],
+    endpoint: Mapping[str, Any] | None = None,
 ) -> Record:
-    """A server is about to run. ``environment`` holds names only.
+    """A server is about to run. ``environment`` holds names only, ``endpoint`` is where clients find it.
 
     ``controls`` are (name, what is requested, state, by what); the record has each state by name, and the
     rest beside it.
@@ -62,6 +63,7 @@ def start(
         "mechanisms": {name: redact(mechanism) for name, _, _, mechanism in controls},
         "degraded": any(state != "enforced" for _, _, state, _ in controls),
         "environment": sorted({name.partition("=")[0] for name in environment}),
+        **({} if endpoint is None else {"endpoint": _clean(endpoint)}),
     }
 
 
@@ -77,11 +79,12 @@ def end(
     peak_memory: int | None = None,
     refused: int = 0,
     network: Sequence[Mapping[str, Any]] = (),
+    http: Mapping[str, Any] | None = None,
 ) -> Record:
     """A server has ended: ``outcome`` is exit, signal, timeout or oom; seconds, bytes; ``None``: unknown.
 
     ``refused`` counts the processes or programs it was not allowed to start, ``network`` tells of each
-    destination the connections by how they went, and the bytes.
+    destination the connections by how they went, and the bytes; ``http`` of the requests that it got.
     """
     return {
         **_head("end", run_id),
@@ -94,6 +97,7 @@ def end(
         "peak_memory_bytes": peak_memory,
         "refused_starts": refused,
         "network": [_clean(destination) for destination in network],
+        **({} if http is None else {"http": _clean(http)}),
     }
 
 

@@ -71,7 +71,7 @@ def _controls(app: App, manifest: Manifest) -> tuple[Control, ...]:
     grants = Grants({}, ())
     policy = decide(manifest, grants, operator=settings.policy, caps=settings.executor, host_environment={})
     try:
-        return app.backend.forecast(policy)
+        return app.backend.forecast(policy, None if manifest.http is None else manifest.http.port)
     except MCPError as error:
         return (Control("sandbox", "all together", "unavailable", error.message, error.hint),)
 
@@ -132,7 +132,7 @@ def _text(described: Described, *, locked: bool | None) -> str:
         ("locked", _LOCK_STATES[locked]),
         ("author", _shown(manifest.author)),
         ("license", _shown(manifest.license)),
-        ("transport", manifest.transport),
+        ("transport", _transport(manifest)),
         ("manifest", _descriptor(resolution.manifest)),
         ("bundle", _descriptor(resolution.bundle)),
         ("runs", "\n".join(_entrypoint(*item) for item in manifest.entrypoints.items())),
@@ -149,6 +149,13 @@ def _text(described: Described, *, locked: bool | None) -> str:
     ]
     heading = click.style("asks for", bold=True)
     return "\n".join([*about, fields(_present(facts)), "", heading, fields(_present(asks))])
+
+
+def _transport(manifest: Manifest) -> str:
+    if manifest.http is None:
+        return manifest.transport
+    told = f"{manifest.transport}, port {manifest.http.port} inside, path {manifest.http.path}"
+    return _shown(f"{told}, ready when {manifest.http.health} answers" if manifest.http.health else told)
 
 
 def _present(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

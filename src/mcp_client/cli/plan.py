@@ -29,6 +29,7 @@ def _values(plan: RunPlan, controls: Sequence[Control]) -> dict[str, Any]:
         "bundle_digest": str(resolution.bundle.digest),
         "argv": list(plan.spec.argv),
         "directory": plan.spec.directory,
+        "port": plan.spec.port,
         "environment": sorted(plan.spec.environment),
         "policy": plan.policy.to_record(),
         "mounts": [operation.describe() for operation in plan.spec.mounts],
@@ -62,13 +63,14 @@ def _text(plan: RunPlan, controls: Sequence[Control]) -> str:
         ("manifest", str(resolution.manifest.digest)),
         ("bundle", str(resolution.bundle.digest)),
         ("executes", " ".join(plan.spec.argv)),
+        ("listens", "" if plan.spec.port is None else f"at port {plan.spec.port} of its own network"),
         ("variables", ", ".join(sorted(plan.spec.environment))),
         ("network", _network(policy)),
         ("processes", "may start other programs" if policy.subprocess else "starts no other programs"),
         ("limits", _limits(plan.spec.limits)),
     ]
     world = [f"  {printable(operation.describe(), _LONGEST)}" for operation in plan.spec.mounts]
-    shown = [(name, printable(value, _LONGEST)) for name, value in facts]
+    shown = [(name, printable(value, _LONGEST)) for name, value in facts if value]
     return "\n".join(
         [
             fields(shown),

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from mcp_client.app import App
+from mcp_client.cli.endpoint import ENDPOINT_FIELDS, endpoint_options, endpoint_request
 from mcp_client.cli.flags import RUN_FLAGS, RunFlags
 from mcp_client.cli.output import Report
 from mcp_client.cli.reference import REFERENCE
@@ -37,11 +38,12 @@ def _run_flags(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("arguments", metavar="[-- ARGS]...", nargs=-1, type=click.UNPROCESSED)
 @_run_flags
+@endpoint_options
 @click.option("--dry-run", is_flag=True, help="Print the plan, and run nothing.")
-@click.option("--json", is_flag=True, expose_value=False, help="Print the plan as JSON (with --dry-run).")
+@click.option("--json", is_flag=True, help="Print the plan (--dry-run), or a server's URL, as JSON.")
 @click.pass_obj
-def run(app: App, /, *, reference: PackageReference, dry_run: bool, **given: Any) -> int | Report:
-    """Run the MCP server REF on standard input and output.
+def run(app: App, /, *, reference: PackageReference, dry_run: bool, json: bool, **given: Any) -> int | Report:
+    """Run the MCP server REF on standard input and output, or behind a local URL if it speaks HTTP.
 
     The server sees its own files, what you grant below, and nothing else: no home folder, no hosts and no
     variables but those it asks for by name. Its exit status is passed on; 124 is a timeout, 125 a failure
@@ -55,14 +57,17 @@ def run(app: App, /, *, reference: PackageReference, dry_run: bool, **given: Any
       mcp run acme/files@2.1.0 --mount ./data:/mnt/data:rw -- --verbose /mnt/data
       mcp run acme/tool@1.0.0 --allow-net api.example.com:443 --allow-net 127.0.0.1:11434
       mcp run acme/tool@1.0.0 --locked       # exactly the bytes of ./mcp.lock
+      mcp run acme/web@1.0.0 --port 8765
+      mcp run acme/web@1.0.0 --stdio
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
+    endpoint = endpoint_request(announce=json, **{name: given.pop(name) for name in ENDPOINT_FIELDS})
     flags = RunFlags(reference=str(reference), **given)
     if not dry_run:
-        return start(app, flags)
+        return start(app, flags, endpoint)
     from mcp_client.cli.plan import plan_report
     from mcp_client.pipeline import plan_run
 
-    app, request = prepare(app, flags)
+    app, request = prepare(app, flags, endpoint)
     plan = plan_run(app, request)
-    return plan_report(plan, app.backend.forecast(plan.policy))
+    return plan_report(plan, app.backend.forecast(plan.policy, plan.spec.port))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mcp_client.app import App
 from mcp_client.cli.flags import LOCK_FILE, RunFlags
@@ -9,8 +10,11 @@ from mcp_client.errors import MCPError
 from mcp_client.pipeline import RunRequest, run_package
 from mcp_client.reference import parse_reference
 
+if TYPE_CHECKING:
+    from mcp_client.serving import EndpointRequest
 
-def prepare(app: App, flags: RunFlags) -> tuple[App, RunRequest]:
+
+def prepare(app: App, flags: RunFlags, endpoint: "EndpointRequest | None" = None) -> tuple[App, RunRequest]:
     """The settings and the request that ``flags`` stand for. Raises ``option-invalid`` and ``config-*``."""
     on_missing = "degrade" if flags.allow_degraded else None
     app = app.with_overrides(
@@ -32,20 +36,21 @@ def prepare(app: App, flags: RunFlags) -> tuple[App, RunRequest]:
         network=flags.network,
         options=_parse_options(flags.options),
         lock=flags.lock or (LOCK_FILE if flags.locked else None),
+        endpoint=endpoint,
     )
     return app, request
 
 
-def start(app: App, flags: RunFlags) -> int:
+def start(app: App, flags: RunFlags, endpoint: "EndpointRequest | None" = None) -> int:
     """Run the package to its end; the exit status of ``mcp run``. Raises MCPError."""
-    app, request = prepare(app, flags)
+    app, request = prepare(app, flags, endpoint)
     if sys.stdin.isatty():
         # Somebody is there to see how a download goes, and does not mind the import.
         from mcp_client.cli.progress import downloads_of_a_person
 
         downloads_of_a_person().watch(app)
     outcome = run_package(app, request)
-    if outcome.kind != "exit":
+    if outcome.kind != "exit" and outcome.exit_status != 0:
         app.log.warning(outcome.describe())
     else:
         app.log.info(outcome.describe())

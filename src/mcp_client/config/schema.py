@@ -123,6 +123,8 @@ class Executor(Caps):
 
     default_timeout: OptionalDuration = None
     grace: Duration = 0
+    start_timeout: Duration = 0
+    idle_timeout: OptionalDuration = None
 
 
 class Environment(Section):

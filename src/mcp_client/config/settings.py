@@ -55,7 +55,10 @@ class CacheSettings(NamedTuple):
 
 
 class ExecutorSettings(NamedTuple):
-    """Caps on every server: seconds, bytes, thousandths of a core, counts; ``grace`` before a SIGKILL."""
+    """Caps on every server: seconds, bytes, thousandths of a core, counts; ``grace`` before a SIGKILL.
+
+    A server that listens has ``start_timeout`` to answer, and is ended when it was idle for ``idle_timeout``.
+    """
 
     default_timeout: float | None = None
     max_memory: int | None = None
@@ -63,6 +66,8 @@ class ExecutorSettings(NamedTuple):
     max_processes: int | None = None
     max_fds: int | None = None
     grace: float = 5.0
+    start_timeout: float = 60.0
+    idle_timeout: float | None = None
 
 
 class PolicySettings(NamedTuple):

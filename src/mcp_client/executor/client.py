@@ -15,6 +15,7 @@ if sys.platform == "linux":
     PEER_CLOSED = select.POLLRDHUP
 else:
     PEER_CLOSED = select.POLLHUP
+_STANDARD_OUTPUT = 1
 HUNG_UP = select.POLLHUP | select.POLLERR | PEER_CLOSED
 
 
@@ -49,6 +50,13 @@ def unread_bytes(descriptor: int) -> int:
     except OSError:
         return 0
     return int(struct.unpack("=i", answer)[0])
+
+
+def let_go_of_output() -> None:
+    """Whoever reads it must see end of file when the last other holder is gone: ours may not keep it open."""
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, _STANDARD_OUTPUT)
+    os.close(null)
 
 
 class ClientWatch:

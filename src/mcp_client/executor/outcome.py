@@ -14,7 +14,8 @@ class Outcome(NamedTuple):
     """``kind`` says which of ``status`` and ``signal`` counts; ``reason`` is why we ended it, if we did.
 
     ``refused`` counts the processes or programs that the server was not allowed to start, ``network`` tells
-    of each destination what was allowed and denied.
+    of each destination what was allowed and denied, ``http`` of the requests to a server that listens,
+    which is ``unwanted`` when its client has left or nobody asks it anything any more.
     """
 
     kind: OutcomeKind
@@ -25,12 +26,17 @@ class Outcome(NamedTuple):
     usage: Usage
     refused: int
     network: Sequence[Mapping[str, object]] = ()
+    http: Mapping[str, object] | None = None
+    unwanted: bool = False
 
     @property
     def exit_status(self) -> int:
         """What ``mcp run`` exits with: the server's own status wherever it has one."""
         if self.kind == "timeout":
             return EXIT_TIMEOUT
+        if self.unwanted and self.signal == signal.SIGTERM:
+            # Such a server has no input whose end it could see; with one it would have left by itself.
+            return 0
         if self.signal is not None:
             return EXIT_SIGNAL_BASE + self.signal
         return self.status or 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, unread_bytes
+from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, let_go_of_output, unread_bytes
 from mcp_client.executor.outcome import Outcome, OutcomeKind
 from mcp_client.executor.relay import Relay
 from mcp_client.sandbox.backend import SandboxedProcess
@@ -16,21 +16,16 @@ from mcp_client.sandbox.spec import Happening
 
 if TYPE_CHECKING:
     from mcp_client.executor.egress import Egress
+    from mcp_client.executor.front import Front
 
-_PASSED_ON = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
 _DRAIN_SECONDS = 0.05
 # Beyond its end the server's diagnostics wait this long for a client that does not read.
 _LAST_WORDS_SECONDS = 1.0
 # poll(2) takes its time as a signed int of milliseconds; a longer wait is several.
 _LONGEST_POLL = 2**31 - 1
-_STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
+_STANDARD_INPUT = 0
 
 
 class SignalInbox:
@@ -87,13 +82,19 @@ class Supervisor:
         on_event: Callable[[Happening], None],
         egress: "Egress | None" = None,
         companions: Sequence[Companion] = (),
+        front: "Front | None" = None,
     ) -> None:
-        """``parent`` is from watch_parent(); ``grace`` follows end of file, and again SIGTERM."""
+        """``parent`` is from watch_parent(); ``grace`` follows end of file, and again SIGTERM.
+
+        With a ``front`` the standard streams are not the server's, and what ends it lets answers out first.
+        """
         self._process = process
         self._on_event = on_event
         self._relay = Relay(process.diagnostics)
         self._egress = egress
-        self._companions: list[Companion] = [self._relay, *([] if egress is None else [egress]), *companions]
+        self._front = front
+        several: tuple[Companion | None, ...] = (self._relay, egress, front, *companions)
+        self._companions = [companion for companion in several if companion is not None]
         self._parent = parent
         self._inbox = inbox
         self._grace = grace
@@ -101,6 +102,7 @@ class Supervisor:
         self._timeout_at = None if timeout is None else self._started + timeout
         self._drained_check_at: float | None = None
         self._unread, self._unread_since = -1, 0.0
+        self._draining = self._unwanted = False
         self._terminate_at: float | None = None
         self._kill_at: float | None = None
         self._reason: str | None = None
@@ -110,7 +112,8 @@ class Supervisor:
 
     def run(self) -> Outcome:
         """Return when the whole sandbox is gone."""
-        _let_go_of_output()
+        if self._front is None:
+            let_go_of_output()
         poll = self._watch()
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
@@ -123,14 +126,17 @@ class Supervisor:
                 companion.move(poll, ready)
             if self._inbox.descriptor in ready:
                 self._pass_on()
-            if ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
+            if self._front is None and ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
                 poll.unregister(_STANDARD_INPUT)
                 self._drained_check_at = time.monotonic()
             if self._parent is not None and self._parent in ready:
                 poll.unregister(self._parent)
                 self._parent = None
                 self.urged = True
-                self._stop_by(signal.SIGTERM, "the client ended")
+                self._wind_down("the client ended")
+            if self._front is not None and self._front.reason is not None and not self._draining:
+                self._unwanted = self._front.failure is None
+                self._wind_down(self._front.reason)
             self._keep_time(time.monotonic())
 
     def _watch(self) -> select.poll:
@@ -139,7 +145,7 @@ class Supervisor:
         for companion in self._companions:
             companion.watch(poll)
         poll.register(self._inbox.descriptor, select.POLLIN)
-        if can_hang_up(_STANDARD_INPUT):
+        if self._front is None and can_hang_up(_STANDARD_INPUT):
             poll.register(_STANDARD_INPUT, PEER_CLOSED)
         if self._parent is not None:
             poll.register(self._parent, select.POLLIN)
@@ -161,11 +167,21 @@ class Supervisor:
     def _pass_on(self) -> None:
         for number in self._inbox.read():
             self.urged = True
+            if self._front is not None and number in _ENDING and not self._draining:
+                self._wind_down(f"{signal.Signals(number).name} received")
+                continue
             self._process.signal(number)
             if number == signal.SIGINT:
                 self._stop_by(signal.SIGTERM, "interrupted")
             elif number in {signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}:
                 self._stop_by(signal.SIGKILL, f"{signal.Signals(number).name} received")
+
+    def _wind_down(self, reason: str) -> None:
+        """What is under way may end within the grace; SIGTERM follows."""
+        self._draining = True
+        if self._front is not None:
+            self._front.drain()
+        self._stop_by(signal.SIGTERM, reason)
 
     def _stop_by(self, number: int, reason: str) -> None:
         """Give the server its grace before ``number``; an earlier deadline stays."""
@@ -187,7 +203,8 @@ class Supervisor:
             if self._no_longer_reads(now):
                 self._drained_check_at = None
                 self._stop_by(signal.SIGTERM, "the client closed the connection")
-        if self._terminate_at is not None and now >= self._terminate_at:
+        drained = self._draining and self._front is not None and self._front.drained
+        if self._terminate_at is not None and (drained or now >= self._terminate_at):
             self._terminate()
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
@@ -217,14 +234,15 @@ class Supervisor:
             kind = "timeout"
         elif ended.out_of_memory and ended.signal == signal.SIGKILL:
             kind = "oom"
-        network = () if self._egress is None else self._egress.close()
         return Outcome(
-            kind, ended.status, ended.signal, self._reason, seconds, ended.usage, ended.refused, network
+            kind,
+            ended.status,
+            ended.signal,
+            self._reason,
+            seconds,
+            ended.usage,
+            ended.refused,
+            network=() if self._egress is None else self._egress.close(),
+            http=None if self._front is None else self._front.close(),
+            unwanted=self._unwanted,
         )
-
-
-def _let_go_of_output() -> None:
-    """The client must see end of file when the server closes its output: ours may not keep it open."""
-    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    os.dup2(null, _STANDARD_OUTPUT)
-    os.close(null)

@@ -13,7 +13,7 @@ Transport = Literal["stdio", "http"]
 
 
 # Raised whenever a manifest becomes another form than before; forms in caches are then made anew.
-FORM_VERSION = 2
+FORM_VERSION = 3
 
 
 class ConfigOption(NamedTuple):
@@ -45,12 +45,21 @@ class Resources(NamedTuple):
 
 
 class HTTPEndpoint(NamedTuple):
-    """Where an HTTP server listens: on ``port``, or on the port it is told in the variable ``port_env``."""
+    """Where an HTTP server listens inside, and the path that answers 2xx once it is ready, if it has one.
 
-    port: int | None = None
+    The server is told its port in the variables PORT and MCP_PORT, and in ``port_env`` where that is given.
+    """
+
+    port: int = 8080
     port_env: str | None = None
     path: str = "/mcp"
     health: str | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that tell the server its port."""
+        names = ("PORT", "MCP_PORT", *([] if self.port_env is None else [self.port_env]))
+        return dict.fromkeys(names, str(self.port))
 
 
 class Manifest(NamedTuple):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mcp_client.errors import MCPError, printable
 from mcp_client.manifest.expand import variables
 from mcp_client.manifest.model import ConfigOption, Entrypoint, HTTPEndpoint, Manifest, Resources
-from mcp_client.manifest.schema import ManifestPart, OptionPart
+from mcp_client.manifest.schema import HTTPPart, ManifestPart, OptionPart
 
 _MAX_PROBLEMS = 5
 _HINT = "report it to the publisher of the package; docs/OVERVIEW.md describes the format"
@@ -135,12 +135,7 @@ def _check_variables(part: ManifestPart) -> None:
 
 
 def _manifest(part: ManifestPart) -> Manifest:
-    http = None
-    if part.transport == "http":
-        endpoint = part.http.model_dump() if part.http else {}
-        if endpoint.get("port") is None and endpoint.get("port_env") is None:
-            endpoint["port_env"] = "PORT"
-        http = HTTPEndpoint(**endpoint)
+    http = HTTPEndpoint(**(part.http or HTTPPart()).model_dump()) if part.transport == "http" else None
     return Manifest(
         name=part.name,
         version=part.version,

@@ -241,7 +241,7 @@ class RequiresPart(Part):
 class HTTPPart(Part):
     """``http``."""
 
-    port: Port | None = None
+    port: Port = 8080
     port_env: VariableName | None = None
     path: URLPath = "/mcp"
     health: URLPath | None = None

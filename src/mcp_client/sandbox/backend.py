@@ -15,13 +15,15 @@ class SandboxedProcess(Protocol):
 
     ``events`` is readable when next_event() has something to say, ``diagnostics`` when the server wrote to
     its standard error; ``controls`` is there after await_ready(). ``egress`` is a socket that brings what the
-    server wants to reach, where anything leads out.
+    server wants to reach, where anything leads out; ``ingress`` is one that gives sockets in the server's
+    network, where it listens.
     """
 
     pid: int
     events: int
     diagnostics: int
     egress: int | None
+    ingress: int | None
     controls: tuple[Control, ...]
 
     def await_ready(self) -> None:
@@ -52,10 +54,12 @@ class Backend(Protocol):
     def data_path(self, data: str) -> str:
         """Where a server sees its persistent folder that is ``data`` on the host."""
 
-    def plan(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> SandboxSpec:
-        """The complete plan of one server."""
+    def plan(
+        self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
+    ) -> SandboxSpec:
+        """The complete plan of one server, which listens inside where it has a ``port``."""
 
-    def forecast(self, policy: Policy) -> tuple[Control, ...]:
+    def forecast(self, policy: Policy, port: int | None = None) -> tuple[Control, ...]:
         """What would hold on this host, found out by trying: for those who ask before anything runs."""
 
     def launch(self, spec: SandboxSpec) -> SandboxedProcess:

@@ -116,7 +116,8 @@ class Way(NamedTuple):
 class SandboxSpec(NamedTuple):
     """Everything a launcher needs: what to execute, and the world it is executed in.
 
-    Without a ``way`` there is nothing to connect to, not even a name service.
+    Without a ``way`` there is nothing to connect to, not even a name service. A server with a ``port``
+    listens there; its standard input is empty then, and its output goes where its errors go.
     """
 
     argv: tuple[str, ...]
@@ -126,6 +127,7 @@ class SandboxSpec(NamedTuple):
     limits: Limits
     subprocess: bool
     way: Way | None = None
+    port: int | None = None
 
 
 class Control(NamedTuple):

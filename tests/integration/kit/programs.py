@@ -22,3 +22,13 @@ def _package(reference: str, **fields: Any) -> Package:
     with open(SOURCE) as opened:
         bundle = pack_files({"main.py": opened.read()})
     return package(manifest_form(reference, "python3", "-I", "-S", "${bundle}/main.py", **fields), bundle)
+
+
+def listening(reference: str = "test/listening@1.0.0", **fields: Any) -> Package:
+    """The server of ``programs/listening``, behind a port of its own network."""
+    with open(os.path.join(os.path.dirname(SOURCE), "listening", "main.py")) as opened:
+        bundle = pack_files({"main.py": opened.read()})
+    form = manifest_form(
+        reference, "python3", "-I", "-S", "${bundle}/main.py", **{"transport": "http", **fields}
+    )
+    return package(form, bundle)

@@ -14,12 +14,16 @@ NAMES = ("python-1", "python-2", "typescript-1", "typescript-2")
 
 
 class Session(NamedTuple):
-    """What a client reported, and how each process it spawned ended."""
+    """What a client reported, and how each process it spawned ended.
+
+    ``seen`` counts what the server sent beside its answers: progress, sampled, elicited.
+    """
 
     revision: str
     server: str
     tools: list[str]
     results: list[Any]  # one a call: {"text": str, "error": bool}
+    seen: dict[str, int]
     statuses: list[int]
     stderr: str
 
@@ -38,16 +42,27 @@ def drive(
     observed by ``clients/status.py`` between the two, which passes signals on.
     """
     observer = [sys.executable, "-I", "-S", os.path.join(SCRIPTS, "status.py"), status_file]
-    task = {"command": [*observer, *command], "calls": list(calls), "env": dict(env)}
+    report = _run(name, {"command": [*observer, *command], "calls": list(calls), "env": dict(env)})
+    with open(status_file) as opened:
+        statuses = [int(line) for line in opened]
+    return report._replace(statuses=statuses)
+
+
+def visit(
+    name: str, url: str, calls: Sequence[tuple[str, Mapping[str, Any]]], *, token: str | None = None
+) -> Session:
+    """The same over streamable HTTP; at the end the client ends its session, where there is one."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return _run(name, {"url": url, "headers": headers, "calls": list(calls)})
+
+
+def _run(name: str, task: Mapping[str, Any]) -> Session:
     done = subprocess.run(
         _client(name), input=json.dumps(task), capture_output=True, text=True, check=False, timeout=60
     )
     if done.returncode:
         raise AssertionError(f"{name} failed with {done.returncode}:\n{done.stderr[-6000:]}")
-    report = json.loads(done.stdout)
-    with open(status_file) as opened:
-        statuses = [int(line) for line in opened]
-    return Session(**report, statuses=statuses, stderr=done.stderr)
+    return Session(**json.loads(done.stdout), statuses=[], stderr=done.stderr)
 
 
 def _client(name: str) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 import click
 import pytest
 
+from mcp_client.cli.endpoint import ENDPOINT_FIELDS
 from mcp_client.cli.flags import RUN_FLAGS, RunFlags
 from mcp_client.cli.quick import parse_line, parse_run
 from mcp_client.cli.run import run
@@ -25,6 +26,7 @@ WORDS = [
         "--dry-run",
         "--bogus",
     ),
+    *("--port", "--port=1", "--host", "--token", "--token-file", "--allow-origin", "--stdio", "0"),
     *("--verbose", "--no-verbose", "A=1", "--allow-degraded", "--env-file", "=", "--=", "é", "--envé", "\n"),
 ]
 
@@ -38,7 +40,7 @@ def by_click(words):
     except (click.ClickException, MCPError) as error:
         return error
     given = dict(context.params)
-    if given.pop("dry_run") or "--json" in words:
+    if any([given.pop("dry_run"), given.pop("json"), *(given.pop(name) for name in ENDPOINT_FIELDS)]):
         return "other"
     return RunFlags(reference=str(given.pop("reference")), **given)
 

@@ -104,11 +104,13 @@ def test_a_silent_manifest_asks_for_nothing():
     assert manifest.resources == Resources(None, None, None, None)
 
 
-def test_an_http_server_without_a_port_is_told_one():
-    assert parse(SEED | {"transport": "http"}).http == HTTPEndpoint(None, "PORT", "/mcp", None)
-    assert parse(SEED | {"transport": "http", "http": {"port": 80}}).http == HTTPEndpoint(
-        80, None, "/mcp", None
-    )
+def test_an_http_server_has_a_port_and_is_told_it():
+    silent = parse(SEED | {"transport": "http"}).http
+    assert silent == HTTPEndpoint(8080, None, "/mcp", None)
+    assert silent.environment == {"PORT": "8080", "MCP_PORT": "8080"}
+    named = parse(SEED | {"transport": "http", "http": {"port": 80, "port_env": "FASTMCP_PORT"}}).http
+    assert named == HTTPEndpoint(80, "FASTMCP_PORT", "/mcp", None)
+    assert named.environment == {"PORT": "80", "MCP_PORT": "80", "FASTMCP_PORT": "80"}
     assert parse(SEED | {"http": {"port": 80}}).http is None
 
 

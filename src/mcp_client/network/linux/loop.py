@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mcp_client.network.deadlines import Deadlines
 
-READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+READ, WRITE, HANG_UP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
 _EVENTS_A_TURN = 64
 PAUSE_SECONDS = 0.1
 # What one read takes at most, and how much may lie in memory because its receiver is slow.
@@ -46,7 +46,7 @@ class Loop:
         return self._paused.first
 
     def watch(self, descriptor: int, events: int, callback: Callable[[], None]) -> None:
-        """Call back on ``events`` (READ, WRITE, or 0 for none), instead of what was watched before.
+        """Call back on ``events`` (READ, WRITE, HANG_UP, or 0 for none), instead of what was watched before.
 
         With 0 nothing is heard of the descriptor, not even that its peer is gone, which epoll would repeat.
         """

@@ -10,6 +10,8 @@ from mcp_client.network.addresses import V4_BITS, Address
 
 _KEEP_ALIVE_SECONDS = 60
 _RESET = struct.pack("=ii", 1, 0)
+# TCP_CLOSE, TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING and TCP_TIME_WAIT (include/net/tcp_states.h).
+_PEER_ENDED = frozenset({7, 8, 9, 11, 6})
 
 
 def family_of(address: Address) -> int:
@@ -46,6 +48,15 @@ def prepare(end: _socket.socket) -> None:
     end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     end.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
     end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPIDLE, _KEEP_ALIVE_SECONDS)
+
+
+def peer_ended(end: _socket.socket) -> bool:
+    """Whether the peer of a TCP connection sends no more; what it sent before may still be unread."""
+    try:
+        # struct tcp_info begins with the state, one byte (tcp(7)).
+        return end.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] in _PEER_ENDED
+    except OSError:
+        return True
 
 
 def reset(end: _socket.socket) -> None:

@@ -47,9 +47,11 @@ class LinuxBackend:
         """A path of the sandbox's own."""
         return layout.DATA
 
-    def plan(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> SandboxSpec:
+    def plan(
+        self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
+    ) -> SandboxSpec:
         """The world for ``command``; ``tree`` and ``data`` are folders of the host."""
-        world = self._world(command, policy, tree=tree, data=data)
+        world = self._world(command, policy, tree=tree, data=data, listening=port is not None)
         base = {
             "HOME": world.home,
             "LANG": "C.UTF-8",
@@ -66,16 +68,17 @@ class LinuxBackend:
             limits=policy.limits,
             subprocess=policy.subprocess,
             way=_way_to(policy.network.allow),
+            port=port,
         )
 
-    def forecast(self, policy: Policy) -> tuple[Control, ...]:
+    def forecast(self, policy: Policy, port: int | None = None) -> tuple[Control, ...]:
         """What holds for a server with this policy: a whole sandbox is built, and nothing executed in it."""
         from mcp_client.sandbox.linux.probes import list_failures
 
         policy = policy._replace(environment={}, folders=())
         # Any folder does for a bundle that nobody looks into.
-        spec = self.plan(Command(("/bin/true",), (), ()), policy, tree="/usr", data=None)
         try:
+            spec = self.plan(Command(("/bin/true",), (), ()), policy, tree="/usr", data=None, port=port)
             process = self.launch(spec)
             process.await_ready()
         except MCPError as error:
@@ -86,11 +89,13 @@ class LinuxBackend:
 
     def launch(self, spec: SandboxSpec) -> LinuxProcess:
         """Fork and start building; the server waits behind its gate until release()."""
-        prepare_descriptors()
+        prepare_descriptors(inherited=spec.port is None)
         filters = load_filters(self._filter_folder, Profile(spec.subprocess, exits=spec.way is not None))
         return LinuxProcess(spec, filters)
 
-    def _world(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> World:
+    def _world(
+        self, command: Command, policy: Policy, *, tree: str, data: str | None, listening: bool
+    ) -> World:
         mounts = layout.plan_mounts(
             tree=tree,
             data=data,
@@ -99,6 +104,7 @@ class LinuxBackend:
             limits=policy.limits,
             executable_scratch=policy.subprocess,
             name_service=str(NAME_SERVICE.v4) if policy.network.allow else None,
+            listening=listening,
         )
         return World(mounts, layout.BUNDLE, layout.HOME, "/tmp")  # noqa: S108  the sandbox's own
 
@@ -117,9 +123,11 @@ def _way_to(rules: Sequence[Rule]) -> Way | None:
     )
 
 
-def prepare_descriptors() -> None:
+def prepare_descriptors(*, inherited: bool = True) -> None:
     """Look at what a server would inherit. Raises ``sandbox-unavailable`` for what leads out."""
     _occupy_standard_descriptors()
+    if not inherited:
+        return
     # Standard error is not among them: the server gets a pipe of ours.
     for descriptor in range(2):
         if not _is_confined(descriptor):

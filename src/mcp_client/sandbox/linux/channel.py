@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mcp_client.sandbox.linux.exits import Exits
+    from mcp_client.sandbox.linux.ingress import Entrance
 
 
 class Channel(NamedTuple):
     """Pipe ends of the child's side: ``setup`` and ``events`` are written, ``control`` is read.
 
     ``diagnostics`` is what becomes the server's standard error. ``exits`` are there where anything leads
-    out.
+    out, the ``entrance`` where the server listens.
     """
 
     setup: int
@@ -25,6 +26,7 @@ class Channel(NamedTuple):
     control: int
     diagnostics: int
     exits: "Exits | None" = None
+    entrance: "Entrance | None" = None
 
 
 PROGRAM_REFUSED, PROCESS_REFUSED, MEMORY_EXCEEDED, ENDED, FAILED = b"x", b"p", b"m", b"e", b"f"

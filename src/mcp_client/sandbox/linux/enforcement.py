@@ -43,6 +43,9 @@ def list_controls(spec: SandboxSpec, obtained: Obtained) -> tuple[Control, ...]:
     walls = {name: Control(name, requested, "enforced", by) for name, (requested, by) in WALLS.items()}
     if spec.way is not None:
         walls["network"] = _allowlist(obtained)
+    if spec.port is not None:
+        by = f"{walls['network'].mechanism}; connections come in at port {spec.port}"
+        walls["network"] = walls["network"]._replace(mechanism=by)
     return (
         *walls.values(),
         landlock_control(obtained.landlock),

@@ -3,7 +3,8 @@
 import errno
 import os
 import signal
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable
+from typing import NoReturn
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
 from mcp_client.sandbox.linux import identity, init, landlock, libc
@@ -21,12 +22,10 @@ from mcp_client.sandbox.linux.channel import (
 from mcp_client.sandbox.linux.enforcement import Obtained, list_controls, may_observe_children
 from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
+from mcp_client.sandbox.linux.passages import make_passages
 from mcp_client.sandbox.linux.refusals import explain
 from mcp_client.sandbox.linux.server import most_tasks
-from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage, Way
-
-if TYPE_CHECKING:
-    from mcp_client.sandbox.linux.exits import Exits
+from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage
 
 _HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
 _HAPPENINGS: dict[bytes, Happening] = {
@@ -42,11 +41,13 @@ class LinuxProcess:
 
     ``pid`` is the sandbox's init as the host sees it; its end is the end of everything inside. ``events``
     and ``diagnostics`` are descriptors to poll: what happens to the server, and its standard error. Where
-    anything leads out, ``egress`` is a socket for the messages of egress.py.
+    anything leads out, ``egress`` is a socket for the messages of egress.py; where the server listens,
+    ``ingress`` is one for those of ingress.py.
     """
 
     controls: tuple[Control, ...]
     egress: int | None
+    ingress: int | None
 
     def __init__(self, spec: SandboxSpec, filters: Filters) -> None:
         """Fork and build the sandbox. Raises ``sandbox-unavailable`` or ``sandbox-setup-failed``."""
@@ -56,19 +57,18 @@ class LinuxProcess:
         control_read, control_write = os.pipe()
         diagnostics_read, diagnostics_write = os.pipe()
         os.set_blocking(diagnostics_read, False)
-        exits, self.egress = (None, None) if spec.way is None else _make_exits(spec.way)
+        passages = make_passages(spec)
+        self.egress, self.ingress = passages.egress, passages.ingress
         supervisor = os.getpid()
         child = os.fork()
         if child == 0:
-            for descriptor in (setup_read, events_read, control_write, diagnostics_read, self.egress):
-                if descriptor is not None:
-                    os.close(descriptor)
-            channel = Channel(setup_write, events_write, control_read, diagnostics_write, exits)
+            ours = (setup_read, events_read, control_write, diagnostics_read, self.egress, self.ingress)
+            _close(ours)
+            ends = (setup_write, events_write, control_read, diagnostics_write)
+            channel = Channel(*ends, passages.exits, passages.entrance)
             self._run_child(spec, filters, channel, supervisor)
-        for descriptor in (setup_write, events_write, control_read, diagnostics_write):
-            os.close(descriptor)
-        if exits is not None:
-            exits.close()
+        _close((setup_write, events_write, control_read, diagnostics_write))
+        passages.close_inner()
         self._spec = spec
         self._setup = setup_read
         self._lines = b""
@@ -275,16 +275,13 @@ class LinuxProcess:
         if self._group is not None:
             self._group.remove()
         self._hang_up()
-        for descriptor in (self._setup, self.events, self.diagnostics, self.egress):
-            if descriptor is not None:
-                os.close(descriptor)
+        _close((self._setup, self.events, self.diagnostics, self.egress, self.ingress))
 
 
-def _make_exits(way: Way) -> "tuple[Exits, int]":
-    # A module of its own: most servers have nothing that leads out.
-    from mcp_client.sandbox.linux.exits import make_exits
-
-    return make_exits(way)
+def _close(descriptors: Iterable[int | None]) -> None:
+    for descriptor in descriptors:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _map_ids(porter: int) -> None:

@@ -76,7 +76,8 @@ _PROC_MASKED = (
     "timer_stats",
     "vmallocinfo",
 )
-# To be 0 in the server's network: an init that has no rights any more listens on the ports of real services.
+# To be 0 in the server's network: an init that has no rights any more listens on the ports of real services,
+# and a server may be built to listen on one.
 PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 # Of what the kernel counts per user of the host, a server gets a part; the rest stays the user's.
 _QUOTAS = {"max_inotify_instances": "32", "max_inotify_watches": "16384"}
@@ -95,18 +96,20 @@ def plan_mounts(
     limits: Limits,
     executable_scratch: bool,
     name_service: str | None = None,
+    listening: bool = False,
 ) -> tuple[MountOperation, ...]:
     """The operations that build the root, in the order in which they are carried out.
 
     ``tree`` and ``data`` are folders of the host, ``runtimes`` folders or files of the host that are shown
     read-only where they are. Writable places hold programs only with ``executable_scratch``. The address of
-    the ``name_service`` is there where anything leads out.
+    the ``name_service`` is there where anything leads out. A server that is ``listening`` may
+    choose any port.
     """
     operations: list[MountOperation] = [
         *system(),
         *_etc(name_service),
         *host_etc(),
-        *_proc(listening=name_service is not None),
+        *_proc(listening=listening or name_service is not None),
         *devices(),
     ]
     for target, share in (("/tmp", 4), (HOME, 4), ("/dev/shm", 8)):  # noqa: S108  paths inside the sandbox

@@ -78,8 +78,13 @@ class Reaper:
             poll.register(self._gate.descriptor, select.POLLIN)
             if self._gate.exits is not None:
                 poll.register(self._gate.exits.descriptor, select.POLLIN)
+        entrance = self._channel.entrance
+        if entrance is not None:
+            poll.register(entrance.descriptor, select.POLLIN)
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
+            if entrance is not None and entrance.descriptor in ready and not entrance.answer():
+                poll.unregister(entrance.descriptor)
             if wake in ready:
                 os.read(wake, 64)
                 self._reap()
@@ -135,7 +140,9 @@ class Reaper:
             os.dup2(null, standard)
         gate = () if self._gate is None else (self._gate.descriptor,)
         exits = () if self._channel.exits is None else (self._channel.exits.descriptor,)
-        libc.close_all_but(0, 1, 2, *self._kept, *gate, *exits, self._channel.events, self._channel.control)
+        entrance = () if self._channel.entrance is None else (self._channel.entrance.descriptor,)
+        ends = (self._channel.events, self._channel.control, *gate, *exits, *entrance)
+        libc.close_all_but(0, 1, 2, *self._kept, *ends)
 
     def _milliseconds_to_wait(self) -> float | None:
         due = [at for at in (self._meter.due_at, self._rest_until) if at is not None]

@@ -60,6 +60,10 @@ def become_server(
             _reset_signals()
         with step("close descriptors"):
             os.dup2(channel.diagnostics, 2)
+            if spec.port is not None:
+                # Its clients come by the network; what it prints is for people.
+                os.dup2(channel.diagnostics, 1)
+                os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             libc.close_all_but(0, 1, 2, channel.setup, channel.control, gate)
         # Once ours are closed: a server may have few descriptors.
         with step("set limits"):

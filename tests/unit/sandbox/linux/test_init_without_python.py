@@ -10,9 +10,13 @@ BLIND = """
 import os, signal, sys
 from mcp_client.policy.model import Limits
 from mcp_client.sandbox.linux.gate import _may_be_forking
+from mcp_client.sandbox.linux.ingress import V4, ask, make_entrance, receive
+import _socket
 from mcp_client.sandbox.linux.metering import Meter, Sample
 from mcp_client.sandbox.linux.population import Namespace
 from mcp_client.sandbox.linux.restricted.descendants import descendants_of
+entrance, end = make_entrance()
+end = _socket.socket(fileno=end)
 sys.meta_path.clear()
 sys.path.clear()
 sys.path_importer_cache.clear()
@@ -35,6 +39,8 @@ WORK = {
     "kill": "Meter(Limits(1, 1000, 4, 64), 0, family).look()",
     "stop": "meter = Meter(Limits(1 << 40, 1, 4, 64), 0, family); meter.look(); meter.look()",
     "forks": "assert _may_be_forking(os.getpid())",
+    "entrance": "ask(end, V4); assert entrance.answer(); assert len(receive(end)[1]) == 8",
+    "hang-up": "end.shutdown(2); assert not entrance.answer()",
     "descendants": "assert descendants_of(os.getpid()) == [child]",
 }
 

@@ -32,6 +32,18 @@ class RestrictedBackend(LinuxBackend):
         """The folder itself."""
         return os.path.realpath(data)
 
+    def plan(
+        self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
+    ) -> SandboxSpec:
+        """As in the full sandbox, but for a server that listens: the ports here are the host's."""
+        if port is not None:
+            raise MCPError(
+                "sandbox-unavailable",
+                "a server that listens needs a network of its own, and the weaker sandbox has none",
+                hint=self._mend,
+            )
+        return super().plan(command, policy, tree=tree, data=data)
+
     def launch(self, spec: SandboxSpec) -> RestrictedProcess:
         """Fork and start building; the server waits behind its gate until release()."""
         if not landlock.interface_version():
@@ -44,7 +56,15 @@ class RestrictedBackend(LinuxBackend):
         filters = load_filters(self._filter_folder, Profile(spec.subprocess, restricted=True))
         return RestrictedProcess(spec, filters, self._scratch_of(spec), self._mend)
 
-    def _world(self, command: Command, policy: Policy, *, tree: str, data: str | None) -> World:
+    def _world(
+        self,
+        command: Command,
+        policy: Policy,
+        *,
+        tree: str,
+        data: str | None,
+        listening: bool,  # noqa: ARG002  never: see plan()
+    ) -> World:
         bundle = self.bundle_path(tree)
         scratch = os.path.join(self._scratch_store, f"{os.getpid()}-{os.urandom(8).hex()}")
         binds = plan_access(

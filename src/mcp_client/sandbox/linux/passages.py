@@ -1,0 +1,40 @@
+"""What leads out of a sandbox and into it, made before the fork. Most servers have neither."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mcp_client.sandbox.spec import SandboxSpec
+
+if TYPE_CHECKING:
+    from mcp_client.sandbox.linux.exits import Exits
+    from mcp_client.sandbox.linux.ingress import Entrance
+
+
+class Passages(NamedTuple):
+    """Init's ends, ``exits`` and ``entrance``, and the supervisor's as descriptors."""
+
+    exits: "Exits | None" = None
+    egress: int | None = None
+    entrance: "Entrance | None" = None
+    ingress: int | None = None
+
+    def close_inner(self) -> None:
+        """In the supervisor."""
+        for end in (self.exits, self.entrance):
+            if end is not None:
+                end.close()
+
+
+def make_passages(spec: SandboxSpec) -> Passages:
+    """As far as ``spec`` has any. Raises OSError."""
+    passages = Passages()
+    if spec.way is not None:
+        from mcp_client.sandbox.linux.exits import make_exits
+
+        exits, egress = make_exits(spec.way)
+        passages = passages._replace(exits=exits, egress=egress)
+    if spec.port is not None:
+        from mcp_client.sandbox.linux.ingress import make_entrance
+
+        entrance, ingress = make_entrance()
+        passages = passages._replace(entrance=entrance, ingress=ingress)
+    return passages
