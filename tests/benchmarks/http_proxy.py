@@ -6,8 +6,8 @@ One Node server (http_server.js) is asked by the same client (http_client.py) di
 process of its own, and through nginx where it is installed, in turns. ``small`` and ``fresh`` are
 milliseconds of a small request on a kept and on a new connection; ``sized``, ``chunked`` and ``upload`` GB/s;
 ``events`` thousands of small events a second of one stream. Then 200 streams at the same time, and a burst of
-5,000 requests on 50 connections: how many got what they should. ``memory`` is what each of 200 quiet streams adds
-to our proxy's own memory (Private_Dirty, kB).
+5,000 requests on 50 connections: how many got what they should. ``memory`` is what each of 200 quiet streams
+adds to our proxy's own memory (Private_Dirty, kB).
 """
 
 import argparse
