@@ -13,11 +13,14 @@ import unicodedata
 from collections.abc import Iterable
 
 from mcp_client.cache.bytestream import ByteStream
+from mcp_client.cache.durable import write_early
 from mcp_client.cache.refusals import too_large, too_many, unsafe
 from mcp_client.cache.staging import write_all
 from mcp_client.cache.tar import Member, read_members
 
 _CHUNK = 256 << 10
+# Smaller files are not worth a call each.
+_LARGE = 64 << 10
 # What one entry may need besides its data: a header, a long name, padding.
 _OVERHEAD = 4096
 _MAX_PATH = 1024
@@ -202,6 +205,8 @@ class _Tree:
                 write_all(descriptor, data)
                 left -= len(data)
             os.fchmod(descriptor, 0o555 if member.mode & 0o111 else 0o444)
+            if member.size >= _LARGE:
+                write_early(descriptor)
             # Compiled Python in a bundle is used only if its source has the time it was compiled from.
             modified = min(member.modified, _LATEST)
             os.utime(descriptor, (modified, modified))
