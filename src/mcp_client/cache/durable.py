@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from mcp_client.cache.staging import storage_errors
 
+_SYNC_FILE_RANGE_WRITE = 2
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -18,6 +20,20 @@ def sync_path(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_early(descriptor: int) -> None:
+    """Let the disk begin to write what an open file holds, so that less is left to wait for at the end."""
+    if sys.platform == "linux":
+        # sync_file_range(2); what goes wrong is told by the flush.
+        _libc().sync_file_range(descriptor, 0, 0, _SYNC_FILE_RANGE_WRITE)
+
+
+def write_and_forget(descriptor: int, size: int) -> None:
+    """Like write_early() for the first ``size`` bytes, and free their memory: nobody will read them soon."""
+    if sys.platform == "linux":
+        # Linux begins to write what is dirty, and drops what has been written.
+        os.posix_fadvise(descriptor, 0, size, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager
@@ -48,7 +64,14 @@ class Disk:
             os.sync()
             return
         # syncfs(2) reports what could not be written since Linux 5.8.
-        if ctypes.CDLL(None, use_errno=True).syncfs(self._descriptor) != 0:
+        if _libc().syncfs(self._descriptor) != 0:
             number = ctypes.get_errno()
             with storage_errors(self._folder):
                 raise OSError(number, os.strerror(number), self._folder)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    library = ctypes.CDLL(None, use_errno=True)
+    library.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return library

@@ -5,12 +5,14 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 
+from mcp_client.cache.durable import write_and_forget
 from mcp_client.cache.staging import storage_errors, write_all
 from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
 from mcp_client.resolution import Descriptor
 
 _CHUNK = 128 << 10
+_EARLY = 4 << 20
 
 Taker = Callable[[bytes], object]
 
@@ -44,9 +46,16 @@ def new_file(path: str) -> Iterator[Taker]:
     with storage_errors(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
+    written = early = 0
+
     def write(data: bytes) -> None:
+        nonlocal written, early
         with storage_errors(path):
             write_all(descriptor, data)
+        written += len(data)
+        if written - early >= _EARLY:
+            write_and_forget(descriptor, written)
+            early = written
 
     try:
         yield write

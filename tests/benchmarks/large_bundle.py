@@ -1,0 +1,55 @@
+"""A large bundle that is the same bytes every time: what a server with its dependencies is made of."""
+
+import random
+
+from kit.bundle import pack, regular
+
+FILES = 3000
+_SEED = 7
+
+
+def make_bundle() -> bytes:
+    """3,000 files of 200 MB in 240 folders, just under 100 MB compressed.
+
+    Most are sources of a few kilobytes; every sixth is a table or a script that was packed, every twentieth a
+    compiled library, which takes most of the room once compressed.
+    """
+    rng = random.Random(_SEED)
+    words = _words(rng)
+    text, code = _text(rng, words), _machine_code(rng)
+    members = []
+    for number in range(FILES):
+        if number % 20 == 0:
+            name, data = "so", _cut(rng, code, rng.randint(200_000, 845_000))
+        elif number % 6 == 0:
+            name, data = "json", _cut(rng, text, rng.randint(50_000, 330_000))
+        else:
+            name, data = "py", _cut(rng, text, min(int(rng.lognormvariate(9, 1)), 200_000))
+        path = f"lib/package{number % 40}/part{number % 6}/{words[number]}{number}.{name}"
+        members.append((regular(path, data, 0o755 if name == "so" else 0o644), data))
+    return pack(members)
+
+
+def _words(rng: random.Random) -> list[str]:
+    letters = "abcdefghijklmnopqrstuvwxyz_"
+    return ["".join(rng.choices(letters, k=rng.randint(2, 11))) for _ in range(4000)]
+
+
+def _text(rng: random.Random, words: list[str]) -> bytes:
+    """Words as often as Zipf says: compresses to a third, as sources do."""
+    weights = [1 / (rank + 3) for rank in range(len(words))]
+    return " ".join(rng.choices(words, weights, k=900_000)).encode()
+
+
+def _machine_code(rng: random.Random) -> bytes:
+    """Much that is new and some that comes again: compresses to three quarters."""
+    code = bytearray()
+    while len(code) < 8_000_000:
+        again = -rng.randint(40, 4000)
+        code += rng.randbytes(64) + bytes(rng.choice((0, 4, 16))) + code[again:][: rng.randint(8, 40)]
+    return bytes(code)
+
+
+def _cut(rng: random.Random, source: bytes, size: int) -> bytes:
+    at = rng.randrange(len(source) - size)
+    return source[at : at + size]
