@@ -169,6 +169,10 @@ def test_a_proxy_sees_names_and_no_token(far: Far, variable: str) -> None:
     assert TOKEN not in str(seen["proxy"])
     assert [line[4] for line in seen["https://registry"]["log"]] == [f"Bearer {TOKEN}"] * 2
     assert [line[4] for line in seen["https://store"]["log"]] == [None]
+    assert [line[5] for name in ("registry", "store") for line in seen[f"https://{name}"]["log"]] == [
+        None
+    ] * 3
+    assert all("Proxy-Authorization" in one["headers"] for one in seen["proxy"])
 
 
 def test_the_proxys_password_stays_with_the_proxy(far: Far) -> None:

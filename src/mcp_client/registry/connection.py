@@ -175,7 +175,8 @@ class Connection:
             request = httpx.Request(
                 method, location.url, headers=headers, content=content, extensions={"timeout": patience}
             )
-            if (request.url.host, request.url.port or location.port) != (location.host, location.port):
+            asked = request.url.raw_host.decode("ascii"), request.url.port or location.port
+            if asked != (location.host, location.port):
                 raise protocol(location.url, "the URL can be read in two ways")
             response = self._transport(location).handle_request(request)
         except httpx.TransportError as error:

@@ -137,9 +137,6 @@ def _pool(
 def _as_httpx() -> Iterator[None]:
     try:
         yield
-    except ValueError as error:
-        # Not every number in an answer is one that Python is willing to read.
-        raise httpx.RemoteProtocolError("a malformed answer") from error
     except Exception as error:
         for theirs, ours in _FAILURES:
             if isinstance(error, theirs):

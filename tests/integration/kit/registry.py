@@ -41,6 +41,7 @@ class Request(NamedTuple):
     place: str
     range: str | None
     authorization: str | None
+    proxy_authorization: str | None
 
 
 class Registry:
@@ -237,7 +238,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _note(self, place: str) -> Fault | None:
         headers = self.headers
         return self.server.registry.record(
-            Request(self.command, self.path, place, headers.get("Range"), headers.get("Authorization"))
+            Request(
+                *(self.command, self.path, place),
+                *(headers.get("Range"), headers.get("Authorization"), headers.get("Proxy-Authorization")),
+            )
         )
 
     def _fail(self, status: int, code: str, message: str, fault: Fault | None = None) -> None:

@@ -460,3 +460,47 @@ def test_many_threads_share_a_client(server, open_at, kit):
             path: pool.submit(fetched, client, kit.descriptor(data, path)) for path, data in files.items()
         }
     assert {path: fetch.result() for path, fetch in fetches.items()} == files
+
+
+@pytest.mark.parametrize("route", [slow_header, interim])
+def test_a_header_has_its_own_time(server, open_at, kit, route):
+    """It is given up long before the whole download would be: there are further tries."""
+    server.routes["/artifact"] = route
+    client = open_at(server.url, timeout=0.1, connect_timeout=0.1, download_timeout=600.0)
+    refused(client, kit.descriptor(DATA), "registry-unavailable")
+    assert len(server.log) == 4
+
+
+def test_headers_are_bounded(server, open_at, kit):
+    def storm(handler):
+        handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n" * 40_000)
+        kit.send(200, DATA)(handler)
+
+    server.routes["/artifact"] = storm
+    assert "header" in refused(open_at(server.url), kit.descriptor(DATA), "registry-unavailable").message
+
+
+def test_what_expands_comes_in_pieces(server, open_at, kit):
+    data = bytes(50_000_000)
+    server.routes["/artifact"] = compressing(data)
+    pieces = [len(chunk) for chunk in open_at(server.url).fetch(kit.descriptor(data), len(data))]
+    assert sum(pieces) == len(data)
+    assert max(pieces) <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    "length",
+    ["9" * 5000, "99999999999999999999", "-1", "1e3", "\u0663", "1, 2", "0x10", "", " ", "+5", "1_0"],
+)
+@pytest.mark.parametrize("framing", ["Content-Length", "Content-Range", "Retry-After", "Transfer-Encoding"])
+def test_numbers_that_are_none(server, open_at, kit, length, framing):
+    def route(handler):
+        status = b"503 Later" if framing == "Retry-After" else b"206 Part"
+        header = f"{framing}: {length}".encode()
+        handler.wfile.write(b"HTTP/1.1 %b\r\n%b\r\nConnection: close\r\n\r\n%b" % (status, header, DATA))
+        handler.close_connection = True
+
+    server.routes["/artifact"] = route
+    with pytest.raises(MCPError) as caught:
+        fetched(open_at(server.url), kit.descriptor(DATA, size=len(DATA)))
+    assert caught.value.code in {"registry-unavailable", "registry-protocol"}

@@ -181,6 +181,12 @@ def test_nobody_listens(open_at, kit, pauses):
     assert len(pauses) == 3
 
 
+def test_a_name_in_another_script(open_at, kit):
+    """It is looked up as it is spelt in the URL; httpx would show it in its own script."""
+    client = open_at("http://xn--bcher-kva.invalid", insecure=True, connect_timeout=0.5)
+    refused(client, kit.one, "registry-unavailable")
+
+
 @pytest.mark.parametrize("host", ["http://a..b", "http://" + "a" * 70 + ".example"])
 def test_a_name_no_resolver_takes(open_at, kit, host):
     refused(open_at(host, insecure=True), kit.one, "registry-protocol")
