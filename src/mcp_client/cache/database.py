@@ -5,6 +5,7 @@ one thing, what a reference first resolved to; so a database that cannot be read
 and what can still be read of that is taken over.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -22,7 +23,7 @@ _Result = TypeVar("_Result")
 _BUSY_SECONDS = 10.0
 # A note only saves time later, so it is not worth more than this of it.
 _NOTE_SECONDS = 0.5
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.001
 # Each release that needs more appends a step; a database is brought up to date from where it stands.
 _SCHEMA_STEPS = (
     """
@@ -72,12 +73,23 @@ class Database:
         self._folder = os.path.dirname(path)
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._immutable = False
 
     def select(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """All rows; none when there is no database yet. A read-only folder is fine."""
         if self._connection is None and not os.path.exists(self._path):
             return []
-        return self._run(lambda connection: connection.execute(query, arguments).fetchall())
+
+        def rows(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            try:
+                return connection.execute(query, arguments).fetchall()
+            except sqlite3.OperationalError as error:
+                # An older release, or a writer that never got far, made what may only be read here.
+                if self._immutable and str(error).startswith("no such"):
+                    return []
+                raise
+
+        return self._run(rows)
 
     def write(
         self,
@@ -98,6 +110,8 @@ class Database:
             make_folder(self._folder)
 
         def transaction(connection: sqlite3.Connection) -> int:
+            if self._immutable:
+                raise sqlite3.OperationalError("it can only be read here")
             connection.execute(f"pragma busy_timeout={round(wait * 1000)}")
             connection.execute("begin immediate")
             try:
@@ -163,19 +177,36 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._identity = _identity(self._path)
-            connection = _connect(self._path)
-            try:
-                _prepare(connection, self._folder)
-            except BaseException as error:
-                connection.close()
-                if self.writable or not isinstance(error, sqlite3.OperationalError):
-                    raise
-                # A cache on a read-only medium: nobody writes, so no lock and no journal are needed.
-                quoted = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-                connection = _connect(f"file:{quoted}?immutable=1", uri=True)
+            self._immutable = False
+            # Not to be waited for: a file system without locks answers as if somebody had one.
+            connection = self._prepared(wait=0.0)
+            if connection is None:
+                if self.writable and _has_locks(self._path):
+                    connection = self._prepared(wait=_BUSY_SECONDS)
+                if connection is None:
+                    # Nobody can write here, so no lock and no journal are needed.
+                    quoted = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+                    connection = _connect(f"file:{quoted}?immutable=1", uri=True)
+                    self._immutable = True
             self._connection = connection
             weakref.finalize(self, connection.close)
         return self._connection
+
+    def _prepared(self, wait: float) -> sqlite3.Connection | None:
+        """A connection; None when the file is busy, or the place does not let it be used as usual."""
+        connection = _connect(self._path, wait)
+        try:
+            _prepare(connection, self._folder)
+            connection.execute(f"pragma busy_timeout={round(_BUSY_SECONDS * 1000)}")
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, sqlite3.OperationalError):
+                raise
+            is_last = wait > 0 or not _is_busy(error)
+            if is_last and self.writable and _has_locks(self._path):
+                raise
+            return None
+        return connection
 
     def _set_aside(self) -> str | None:
         """Move a file that is no database out of the way; where to, None if another process just did."""
@@ -199,7 +230,7 @@ class Database:
 
     def _unusable(self, error: Exception) -> MCPError:
         code = getattr(error, "sqlite_errorcode", 0)
-        if code & 0xFF == sqlite3.SQLITE_BUSY or isinstance(error, TimeoutError):
+        if _is_busy(error) or isinstance(error, TimeoutError):
             return MCPError(
                 "cache-busy",
                 f"another process keeps {self._path} locked",
@@ -213,11 +244,31 @@ class Database:
         )
 
 
-def _connect(place: str, *, uri: bool = False) -> sqlite3.Connection:
+def _connect(place: str, wait: float = 0.0, *, uri: bool = False) -> sqlite3.Connection:
     # One thread uses it, but any thread may be the one in which the collector finds it forgotten.
-    return sqlite3.connect(
-        place, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
-    )
+    return sqlite3.connect(place, timeout=wait, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def _is_busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _has_locks(path: str) -> bool:
+    """Whether the file system knows the locks that SQLite takes (fcntl(2)); asked at a byte nobody uses.
+
+    Closing the file drops every lock this process has on it, so there must be no connection.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 1 << 40)
+    except OSError as error:
+        return error.errno in {errno.EAGAIN, errno.EACCES}
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _prepare(connection: sqlite3.Connection, folder: str) -> None:

@@ -18,6 +18,8 @@ from mcp_client.cache.interrupt import ended_tidily
 from mcp_client.errors import MCPError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# What flock(2) and its imitations say on file systems without locks: NFS, SMB, 9p, FUSE.
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
 _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # What flock(2) says of a folder where it is made of byte-range locks (NFS), or where there are none.
 _NO_LOCKS = frozenset({errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -82,6 +84,12 @@ def storage_errors(path: str) -> Iterator[None]:
                 "disk-full",
                 f"no space to store {place}: {error.strerror}",
                 hint="free some space, run 'mcp cache rm --all', or name another folder as cache.dir",
+            ) from error
+        if error.errno in NO_LOCKS:
+            raise MCPError(
+                "cache-unwritable",
+                f"the file system of {place} has no locks that work (flock: {error.strerror})",
+                hint="set MCP_CACHE_DIR to a folder on a local disk; a cache without locks can only be read",
             ) from error
         hint = "check the folder's owner and mode, or name another one as cache.dir (MCP_CACHE_DIR)"
         if error.errno in _CLOSED:

@@ -1,4 +1,6 @@
+import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -227,3 +229,146 @@ def test_processes_that_make_a_database_together_wait_for_each_other(tmp_path):
     """SQLite itself says "database is locked" once in a few hundred times."""
     together(CREATE, str(tmp_path), 8)
     assert all(len(content(str(tmp_path / str(n) / "metadata.db"))) == 8 for n in range(30))
+
+
+# -- in the way --------------------------------------------------------------------------------------------
+
+HANG = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("pragma locking_mode=exclusive" if sys.argv[2] == "exclusive" else "select 1")
+connection.execute("begin immediate")
+connection.execute("insert or replace into dialect values ('x', 'y')")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def hang(path, database):
+    """Let another process lock the database and do nothing more."""
+    database.write(INSERT, [("a", "post")])
+    database.close()
+    started = []
+
+    def start(how):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HANG, path, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        assert process.stdout.readline() == "locked\n"
+
+    yield start
+    for process in started:
+        process.communicate("\n")
+
+
+def test_a_process_that_hangs_while_it_writes_is_not_waited_for_for_ever(hang, path, monkeypatch):
+    monkeypatch.setattr("mcp_client.cache.database._BUSY_SECONDS", 0.05)
+    hang("writing")
+    assert content(path) == [("a", "post")]
+    database = Database(path)
+    with pytest.raises(MCPError) as caught:
+        database.write(INSERT, [("b", "get")], wait=0.05)
+    assert caught.value.code == "cache-busy"
+    assert path in caught.value.message
+    assert "fuser" in caught.value.hint
+    database.close()
+
+
+def test_a_process_that_keeps_everybody_out_is_told_of_as_well(hang, path, monkeypatch):
+    monkeypatch.setattr("mcp_client.cache.database._BUSY_SECONDS", 0.05)
+    hang("exclusive")
+    with pytest.raises(MCPError) as caught:
+        content(path)
+    assert caught.value.code == "cache-busy"
+
+
+def test_a_note_is_not_worth_waiting_for(hang, path, monkeypatch):
+    """A run that has started its server notes its use, and must not lose sight of the server meanwhile."""
+    monkeypatch.setattr("mcp_client.cache.database._NOTE_SECONDS", 0.01)
+    monkeypatch.setattr("mcp_client.cache.database._BUSY_SECONDS", 1e6)
+    hang("writing")
+    database = Database(path)
+    database.note(INSERT, "b", "get")
+    assert database.select(SELECT) == [("a", "post")]
+    database.close()
+
+
+def test_a_folder_that_another_process_keeps_locked(path, monkeypatch):
+    monkeypatch.setattr("mcp_client.cache.database._BUSY_SECONDS", 0.05)
+    os.makedirs(os.path.dirname(path))
+    held = os.open(os.path.dirname(path), os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(MCPError) as caught:
+        Database(path).write(INSERT, [("a", "post")])
+    assert caught.value.code == "cache-busy"
+    os.close(held)
+
+
+@pytest.mark.parametrize("gone", ["-shm", "-wal"])
+def test_a_journal_of_which_half_is_gone(database, path, gone, tmp_path):
+    database.write(INSERT, [("a", "post")])
+    copy = str(tmp_path / "copy" / "metadata.db")
+    shutil.copytree(os.path.dirname(path), os.path.dirname(copy))
+    os.unlink(copy + gone)
+    late = Database(copy)
+    late.write(INSERT, [("b", "get")])
+    late.close()
+    assert ("b", "get") in content(copy)
+    if gone == "-shm":
+        assert ("a", "post") in content(copy)
+        assert damaged(copy) == []
+
+
+def test_the_journal_does_not_grow_without_bounds(path):
+    """With others that have it open all the time, so that no close ever empties it."""
+    reader, writer = Database(path), Database(path)
+    for n in range(500):
+        writer.note(INSERT, f"{n % 7}", "x" * 9000)
+        reader.select(SELECT)
+    assert os.path.getsize(f"{path}-wal") < 8_000_000
+    reader.close()
+    writer.close()
+
+
+def test_integrity_is_checked(database, path):
+    database.write(INSERT, [(str(n), "post") for n in range(2000)])
+    assert database.check() == []
+    database.close()
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) - 4096)
+        file.write(os.urandom(4096))
+    assert Database(path).check()
+
+
+def test_a_database_of_an_older_release_is_brought_up_to_date(path):
+    from mcp_client.cache.database import _SCHEMA_STEPS
+
+    os.makedirs(os.path.dirname(path))
+    old = sqlite3.connect(path, isolation_level=None)
+    old.executescript(f"{''.join(_SCHEMA_STEPS[:2])} pragma user_version=2;")
+    old.execute("insert into dialect values ('a', 'post')")
+    old.close()
+    assert content(path) == [("a", "post")]
+    database = Database(path)
+    assert database.select("select * from entry") == []
+    database.close()
+    assert damaged(path) == []
+
+
+def plan(database, query):
+    return " ".join(row[3] for row in database.select(f"explain query plan {query}", ()))
+
+
+def test_a_list_reads_no_manifest_and_a_run_reads_one_row(database):
+    from mcp_client.cache.inventory import _REFERENCES
+
+    database.write(INSERT, [("a", "post")])
+    assert "COVERING INDEX" in plan(database, _REFERENCES)
+    for query in (
+        "select form from resolution where registry = 'r' and reference = 'x'",
+        "select identity from entry where kind = 'tree' and digest = 'x'",
+    ):
+        assert "USING PRIMARY KEY" in plan(database, query)
+        assert "SCAN" not in plan(database, query)
