@@ -42,6 +42,8 @@ _SAME_BYTES = (
     "and manifest_digest = :manifest_digest and bundle_digest = :bundle_digest"
 )
 _WITHDRAWN = ("revoked", "quarantined")
+# A supervisor has other duties than to wait for the database.
+_PATIENCE = 0.5
 
 
 class Known(NamedTuple):
@@ -156,6 +158,7 @@ class Resolutions:
                 # As Standing.due(); who waited for the others' writes looks back from before them.
                 "and abs(:now - checked) >= :interval and abs(:now - tried) >= :retry",
                 [{**fields, "interval": interval}],
+                wait=_PATIENCE,
             )
         except MCPError:
             # Where nothing can be noted, everybody would ask all the time.

@@ -85,7 +85,9 @@ def _values(described: Described, *, locked: bool | None) -> dict[str, Any]:
         "status": resolution.status,
         "message": resolution.message,
         "moved": moved,
-        "checked": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(standing.checked)),
+        "checked": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(standing.checked))
+        if standing.checked
+        else None,
         "cached": cached,
         "locked": locked,
         "name": manifest.name,
@@ -127,7 +129,7 @@ def _text(described: Described, *, locked: bool | None) -> str:
         ("registry", _shown(resolution.registry)),
         ("status", _status(resolution)),
         ("moved", _moved(standing)),
-        ("checked", time.strftime("%Y-%m-%d %H:%M", time.localtime(standing.checked))),
+        ("checked", _when(standing.checked)),
         ("cached", "yes" if cached else "no"),
         ("locked", _LOCK_STATES[locked]),
         ("author", _shown(manifest.author)),
@@ -166,6 +168,10 @@ def _status(resolution: Resolution) -> str:
     colour = {"published": None, "deprecated": "yellow"}.get(resolution.status, "red")
     shown = click.style(resolution.status, fg=colour) if colour else resolution.status
     return f"{shown}: {_shown(resolution.message)}" if resolution.message else shown
+
+
+def _when(checked: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(checked)) if checked else "never"
 
 
 def _moved(standing: Standing) -> str:

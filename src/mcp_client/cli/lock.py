@@ -77,7 +77,7 @@ def lock(
     }
     if not (check or errors) and locked != {**locked, **renewed}:
         write_lock(file, {**locked, **renewed})
-    return _report(file, wanted, results)
+    return _report(file, wanted, results, changed="not written" if check or errors else "locked")
 
 
 def _read(file: str, *, needed: bool) -> Locked:
@@ -120,7 +120,9 @@ def _look(
     return found, known == found
 
 
-def _report(file: str, wanted: Sequence[PackageReference], results: Sequence[_Outcome | MCPError]) -> Report:
+def _report(
+    file: str, wanted: Sequence[PackageReference], results: Sequence[_Outcome | MCPError], *, changed: str
+) -> Report:
     values: list[dict[str, Any]] = []
     rows: list[tuple[str, str, str]] = []
     for reference, result in zip(wanted, results, strict=True):
@@ -133,12 +135,12 @@ def _report(file: str, wanted: Sequence[PackageReference], results: Sequence[_Ou
             {
                 "reference": str(reference),
                 "registry": resolution.registry,
-                "current": same,
+                "state": "current" if same else changed,
                 "manifest": str(manifest),
                 "bundle": str(bundle),
             }
         )
-        rows.append((str(reference), "current" if same else "locked", str(manifest)))
+        rows.append((str(reference), "current" if same else changed, str(manifest)))
     text = table(("REFERENCE", "STATE", "MANIFEST"), rows) if rows else ""
     errors = tuple(result for result in results if isinstance(result, MCPError))
     return Report({"file": file, "packages": values}, text, errors)

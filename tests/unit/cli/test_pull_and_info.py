@@ -105,6 +105,48 @@ def test_info_before_and_after_a_pull(call, home):
     }
 
 
+def test_info_tells_how_a_package_stands(call, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    url = f"file://{folder}"
+    assert call("lock", HELLO, "--registry", url).status == 0
+    standing = call("info", "--json", HELLO, "--registry", url).envelope["result"]
+    assert (standing["locked"], standing["moved"], standing["message"]) == (True, None, None)
+    assert standing["checked"].startswith("20")
+
+    change(answer(folder), status="deprecated", message="use \x1b[31mtool")
+    assert "is deprecated: use \\x1b[31mtool" in call("pull", "--refresh", HELLO, "--registry", url).stderr
+    text = call("info", HELLO, "--registry", url).stdout
+    assert "deprecated: use \\x1b[31mtool" in text
+    assert "yes, in mcp.lock" in text
+
+    other = {"digest": f"sha256:{'f' * 64}", "url": "x"}
+    change(answer(folder), manifest=other)
+    assert "[version-moved]" in call("pull", "--refresh", HELLO, "--registry", url).stderr
+    moved = call("info", "--json", HELLO, "--registry", url).envelope["result"]
+    assert moved["moved"]["manifest"] == other["digest"]
+    assert other["digest"] in call("info", HELLO, "--registry", url).stdout
+
+
+def test_an_info_is_held_to_later(call, folder):
+    """Who has looked at a manifest must not be given another one afterwards."""
+    url = f"file://{folder}"
+    assert call("info", HELLO, "--registry", url).status == 0
+    change(answer(folder), bundle={"digest": f"sha256:{'f' * 64}", "url": "x"})
+    for command in ("info", "pull"):
+        called = call(command, HELLO, "--registry", url)
+        assert (called.status, called.stdout) == (1, "")
+        assert "[version-moved]" in called.stderr
+
+
+def test_a_lock_with_a_failure_is_not_written(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    called = call("lock", "--json", HELLO, "acme/none@1.0.0")
+    assert called.status == 1
+    states = [package.get("state") for package in called.envelope["result"]["packages"]]
+    assert states == ["not written", None]
+    assert not os.path.exists("mcp.lock")
+
+
 def test_info_as_text_says_what_is_asked_for(call):
     called = call("info", HELLO)
 

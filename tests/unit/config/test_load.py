@@ -86,6 +86,53 @@ def test_flags_win_over_variables_over_the_file_over_defaults(home):
     assert seen(load(home, flags, **variables)) == ("https://flag.example", "error", None)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://registry.example.com", "HTTPS://Registry.Example.COM./"),
+        ("https://registry.example.com", "https://registry.example.com:443"),
+        ("https://registry.example.com/a", "https://registry.example.com:0443/a//"),
+        ("http://127.0.0.1", "http://127.0.0.1:80/"),
+        ("https://[2001:db8::1]:8443", "https://[2001:DB8:0:0::1]:8443/"),
+        ("file:///srv/mcp", "file://localhost/srv//mcp/"),
+    ],
+)
+def test_one_registry_has_one_spelling(home, one, other):
+    """By it is found what the registry said before."""
+    assert load(home, MCP_REGISTRY_URL=other).registry.url == one
+    assert load(home, MCP_REGISTRY_URL=one).registry.url == one
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://registry.example.com", "http://registry.example.com"),
+        ("https://registry.example.com", "https://registry.example.com:8443"),
+        ("https://registry.example.com/a", "https://registry.example.com/A"),
+        ("https://registry.example.com:80", "https://registry.example.com"),
+    ],
+)
+def test_two_registries_have_two(home, one, other):
+    assert load(home, MCP_REGISTRY_URL=one).registry.url != load(home, MCP_REGISTRY_URL=other).registry.url
+
+
+@pytest.mark.parametrize("url", ["https://.", "https://[1]", "https://[::1", "https://[::g]"])
+def test_what_is_no_host_is_no_registry(home, url):
+    assert refused(home, MCP_REGISTRY_URL=url).code == "config-invalid"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", True), ("ON", True), ("false", False), ("", False)])
+def test_offline_by_a_variable(home, text, expected):
+    assert load(home, MCP_OFFLINE=text).registry.offline is expected
+
+
+def test_offline_is_on_or_off(home):
+    assert refused(home, MCP_OFFLINE="perhaps").code == "config-invalid"
+    config(home, "registry: {offline: true}")
+    assert load(home, MCP_OFFLINE="0").registry.offline is False
+    assert load(home, {"offline": "on"}, MCP_OFFLINE="0").registry.offline is True
+
+
 def test_an_empty_variable_is_unset(home):
     config(home, "registry: {url: 'https://file.example'}")
     settings = load(
