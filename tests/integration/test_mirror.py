@@ -19,6 +19,10 @@ COMMIT = "sha:0123abc"
 VERSIONS = ("1.0.0", "1.0.0-rc.1+build.5", "1.0.0-RC.1")
 
 
+# What their default configurations leave to be wished for.
+WARNINGS: dict[str, set[str]] = {"nginx": set(), "python": {"ranges"}, "node": set(), "s3": {"answer type"}}
+
+
 def server(reference: str) -> Package:
     """All of them have the same bundle."""
     with open(programs.SOURCE) as file:
@@ -108,6 +112,11 @@ def test_any_web_server_over_it_is_a_registry(mirror: str, elsewhere: Mcp, kind:
             assert told[reference]["status"] == "deprecated"
         missing = elsewhere.run("pull", "--registry", url, "test/one@9.9.9")
         refused(missing._replace(stdout=b""), "package-not-found", status=1)
+
+        looked = elsewhere.run("doctor", "--json", "--registry", url, "--package", ONE.reference)
+        assert looked.status == 0, looked.stderr
+        findings = json.loads(looked.stdout)["result"]["findings"]
+        assert {one["check"] for one in findings if one["result"] == "warning"} == WARNINGS[kind]
 
     done = elsewhere.run("run", "--offline", "--registry", url, ONE.reference, "--", "leave", "3")
     assert done.status == 3, done.stderr

@@ -10,9 +10,11 @@ from mcp_client.cli.checks import Probe, check_machine, check_settings, check_us
 from mcp_client.cli.controls import controls_table
 from mcp_client.cli.options import json_option, registry_option
 from mcp_client.cli.output import Report
+from mcp_client.cli.reference import REFERENCE
 from mcp_client.errors import MCPError, printable
 from mcp_client.network.rules import Rule
 from mcp_client.policy.model import DEFAULT_LIMITS, NetworkPolicy, Policy
+from mcp_client.reference import PackageReference
 from mcp_client.sandbox.enforcement import missing_walls
 from mcp_client.sandbox.spec import Control
 
@@ -23,9 +25,15 @@ _SOME_HOST = NetworkPolicy(allow=(Rule("example.com"),))
 
 @click.command(short_help="Try every control this machine should offer.")
 @registry_option
+@click.option(
+    "--package",
+    metavar="REF",
+    type=REFERENCE,
+    help="Examine the registry instead, with this package of its own: does it keep its contract?",
+)
 @json_option
 @click.pass_obj
-def doctor(app: App, registry: str | None) -> Report:
+def doctor(app: App, registry: str | None, package: PackageReference | None) -> Report:
     """Try every control of the sandbox, the user's files, the registry and the runtimes, by doing it.
 
     The exit status is 1 when something that every run needs does not work.
@@ -35,8 +43,13 @@ def doctor(app: App, registry: str | None) -> Report:
       mcp doctor
       mcp doctor --json
       mcp --config ./test.yaml doctor
+      mcp doctor --registry https://registry.example.com --package acme/tool@1.0.0
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
     app = app.with_overrides({"registry": registry})
+    if package is not None:
+        from mcp_client.cli.conformance import conformance_report
+
+        return conformance_report(app, package)
     groups: dict[str, list[Probe]] = {"machine": list(check_machine())}
     configuration = check_settings(app)
     groups["machine"].append(configuration)

@@ -46,7 +46,7 @@ class HTTPTransport:
     def resolve(self, reference: PackageReference) -> bytes:
         """Ask by POST, by GET, or for a static file; first in the way that was understood last time."""
         for dialect in sorted(DIALECTS, key=lambda dialect: dialect != self._dialect):
-            for url in self._urls(dialect, reference):
+            for url in resolve_urls(self._base, dialect, reference):
                 body = _with_retries(partial(self._ask, dialect, url, reference))
                 if body is not None:
                     if dialect != self._dialect:
@@ -72,30 +72,44 @@ class HTTPTransport:
         """Close every socket."""
         self._connection.close()
 
-    def _urls(self, dialect: str, reference: PackageReference) -> list[str]:
-        package = reference.package
-        if dialect == "static":
-            names = file_names(reference.selector)
-            return [f"{self._base}packages/{package}/{quote(name, safe=':')}" for name in names]
-        url = f"{self._base}v1/packages/{package}/resolve"
-        return [url if dialect == "post" else f"{url}?ref={quote(reference.selector, safe=':')}"]
-
     def _ask(self, dialect: str, url: str, reference: PackageReference) -> bytes | None:
         """The body of a successful answer; None when the registry does not speak this dialect."""
-        method, headers, content = "GET", {"Accept": "application/json"}, None
-        if dialect == "post":
-            method, content = "POST", f'{{"ref": "{reference.selector}"}}'.encode()
-            headers = {**headers, "Content-Type": "application/json"}
+        method, headers, content = resolve_request(dialect, reference)
         seconds, connect = self._settings.timeout, self._settings.connect_timeout
         until = time.monotonic() + connect + 2 * seconds
         with self._connection.open(method, url, headers, content, until) as (response, location):
             if response.status_code == _OK:
                 return read_answer(response, location.url, seconds)
             body = read_refusal(response, seconds)
-            missing = response.status_code == _NOT_FOUND and parse_refusal(body) is None
-            if missing or response.status_code in {_NO_METHOD, _NOT_IMPLEMENTED}:
+            if is_not_spoken(response.status_code, body):
                 return None
             raise failure_of(response, location, body, str(reference), self._connection)
+
+
+def resolve_urls(base: str, dialect: str, reference: PackageReference) -> list[str]:
+    """Where to ask in this dialect; ``base`` is the registry's URL with a slash at its end."""
+    package = reference.package
+    if dialect == "static":
+        return [
+            f"{base}packages/{package}/{quote(name, safe=':')}" for name in file_names(reference.selector)
+        ]
+    url = f"{base}v1/packages/{package}/resolve"
+    return [url if dialect == "post" else f"{url}?ref={quote(reference.selector, safe=':')}"]
+
+
+def resolve_request(dialect: str, reference: PackageReference) -> tuple[str, dict[str, str], bytes | None]:
+    """How to ask: method, headers and body."""
+    headers = {"Accept": "application/json"}
+    if dialect != "post":
+        return "GET", headers, None
+    headers["Content-Type"] = "application/json"
+    return "POST", headers, f'{{"ref": "{reference.selector}"}}'.encode()
+
+
+def is_not_spoken(status: int, body: bytes) -> bool:
+    """Whether an answer that is no 200 says that the registry does not know the dialect."""
+    missing = status == _NOT_FOUND and parse_refusal(body) is None
+    return missing or status in {_NO_METHOD, _NOT_IMPLEMENTED}
 
 
 def _with_retries(attempt: Callable[[], T]) -> T:

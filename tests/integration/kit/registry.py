@@ -94,7 +94,7 @@ class Registry:
         """The resolve answer for ``reference``; relative urls, as most registries send."""
         if reference in self.answers:
             return self.answers[reference]
-        package = self._packages.get(reference)
+        package = self._packages.get(reference) or self._by_manifest(reference)
         if package is None:
             return None
         manifest, bundle = package.digests
@@ -113,6 +113,12 @@ class Registry:
             },
             "an_unknown_field": True,
         }
+
+    def _by_manifest(self, reference: str) -> Package | None:
+        """The package whose manifest has the digest of a ``digest:`` reference."""
+        name, _, digest = reference.partition("@digest:")
+        found = (one for one in self._packages.values() if one.digests[0] == digest)
+        return next((one for one in found if f"{one.org}/{one.name}" == name), None)
 
     def artifact(self, digest: str) -> bytes | None:
         return self._artifacts.get(digest)

@@ -1,8 +1,11 @@
 import json
 import os
+import shutil
 import stat
 
 import pytest
+
+import mcp_client
 
 CHECKS = {
     *("python", "platform", "configuration", "home folder", "cache", "free space"),
@@ -133,3 +136,43 @@ def test_a_home_that_cannot_be_written(call, home):
 
     assert called.status == 1
     assert checks["home folder"]["works"] is False
+
+
+def test_the_embedded_registry_keeps_its_contract(call, home):
+    called = call("doctor", "--json", "--package", "acme/hello-world@1.2.3")
+
+    result = called.envelope["result"]
+    assert (called.status, result["conforms"], result["registry"]) == (0, True, "embedded")
+    assert {finding["result"] for finding in result["findings"]} == {"ok", "note"}
+    assert {"manifest", "bundle", "digest alias"} <= {finding["check"] for finding in result["findings"]}
+    assert not os.path.exists(os.path.join(home, "cache", "bundles"))
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A registry in a folder whose bundle was changed."""
+    embedded = os.path.join(os.path.dirname(mcp_client.__file__), "embedded", "packages")
+    shutil.copytree(embedded, tmp_path / "registry" / "packages")
+    path = tmp_path / "registry" / "packages" / "acme" / "hello-world" / "1.2.3" / "bundle.tar.gz"
+    with open(path, "r+b") as file:
+        file.write(b"another")
+    return f"file://{tmp_path}/registry"
+
+
+def test_a_registry_that_breaks_its_contract(call, broken):
+    called = call("doctor", "--registry", broken, "--package", "acme/hello-world@1.2.3")
+
+    assert called.status == 1
+    assert "error[check-failed]: the registry breaks its contract: digest: bundle" in called.stderr
+    lines = called.stdout.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("digest: bundle")]
+    assert [line.split(":")[0].strip() for line in lines[at + 1 : at + 4]] == ["tried", "expected", "mend"]
+    assert "(contract: Artifacts)" in lines[at + 2]
+    assert lines[-1].endswith("1 breaches, 0 warnings")
+
+
+def test_a_package_that_is_not_there_cannot_examine_anything(call):
+    called = call("doctor", "--package", "acme/none@1.0.0")
+
+    assert called.status == 1
+    assert "error[package-not-found]" in called.stderr
