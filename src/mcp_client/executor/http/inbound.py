@@ -128,6 +128,11 @@ class Inbound:
         else:
             self._finish()
 
+    def on_request_passed(self) -> None:
+        """The server has it, and the next is its turn; a client that ended its side waits only so long."""
+        if self._leaving:
+            self._services.leaving.start(self, time.monotonic())
+
     def take_body(self) -> tuple[bytes, h11.EndOfMessage | None]:
         """What there is of the body, and its end. Raises h11.RemoteProtocolError."""
         parts: list[bytes] = []
@@ -206,7 +211,8 @@ class Inbound:
                 self._read()
             elif self._exchange is not None and not self._leaving and self.channel.peer_ended:
                 self._on_leaving(self._exchange)
-        except OSError:
+        except (OSError, h11.LocalProtocolError):
+            # The latter is a mistake of ours; it must not end the run.
             self.close()
         self.settle()
 
@@ -223,8 +229,8 @@ class Inbound:
         self._leaving = True
         if exchange.streams:
             self.close()
-        else:
-            self._services.leaving.start(self, time.monotonic())
+        elif not exchange.is_held_up:
+            self.on_request_passed()
 
     def _read(self) -> None:
         if self._lingers:
@@ -292,8 +298,6 @@ class Inbound:
             self.refuse(refusal)
             return
         self._exchange = Exchange(self._services, self, request)
-        if self._leaving:
-            self._services.leaving.start(self, time.monotonic())
         self._exchange.start()
 
     def _is_complete(self) -> bool:
@@ -311,6 +315,8 @@ class Inbound:
             return
         self._connection.start_next_cycle()
         self._services.leaving.stop(self)
+        self._answer_fields = []
+        self._is_head_request = self._old_client = False
         rest = self._connection.trailing_data[0]
         if rest:
             self._note_head(rest)

@@ -150,6 +150,20 @@ def test_with_the_token_the_same_connection_goes_on(serve):
         assert client.answer()[0] == 200
 
 
+def test_nothing_of_a_request_shows_in_the_answer_to_the_next(serve):
+    running = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), guard=OPEN)
+
+    with running.client() as client:
+        client.send(b"HEAD / HTTP/1.1\r\nHost: {host}\r\nOrigin: %s\r\n\r\n" % ORIGIN.encode())
+        assert client.answer(has_body=False)[0] == 200
+        client.send(b"nonsense\r\n\r\n")
+        status, head, body = client.answer()
+
+    assert status == 400
+    assert body
+    assert b"Access-Control" not in head
+
+
 def test_a_head_request_is_refused_without_a_body(serve):
     running = serve()
 
