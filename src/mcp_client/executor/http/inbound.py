@@ -38,6 +38,7 @@ class Inbound:
         "_lingers",
         "_old_client",
         "_processing",
+        "_sent_before",
         "_services",
         "channel",
     )
@@ -54,6 +55,8 @@ class Inbound:
         # It sends no more; nothing more is sent to it; and all was sent, its end is waited for.
         self._leaving = self._ending = self._lingers = False
         self._processing = False
+        # When it was looked at last, once it is leaving.
+        self._sent_before = 0
         services.inbounds.add(self)
         services.counts.connections += 1
         services.heads.start(self, time.monotonic())
@@ -97,8 +100,17 @@ class Inbound:
             self.close()
 
     def on_left(self) -> None:
-        """Some time has passed since the client ended its side: it is gone altogether, for all we know."""
-        if self._exchange is not None and not self._exchange.sized:
+        """Some time has passed since the client ended its side: it is gone altogether, for all we know.
+
+        Unless it takes what it gets: who is gone answers the first byte with a reset.
+        """
+        if self._exchange is None:
+            return
+        taken = self.channel.sent > self._sent_before or self.channel.pending
+        if self._exchange.sized and taken:
+            self._sent_before = self.channel.sent
+            self._services.leaving.start(self, time.monotonic())
+        else:
             self.close()
 
     def refuse(self, refusal: Refusal) -> None:

@@ -183,6 +183,24 @@ def test_a_client_that_leaves_before_the_answer_is_noticed(serve):
     wait_until(lambda: gone)
 
 
+def test_a_client_that_leaves_a_sized_answer_that_stalls_is_noticed(serve):
+    def handle(conversation):
+        conversation.head()
+        conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        assert conversation.more() == b""
+        gone.append(True)
+
+    gone = []
+    running = serve(handle)
+    client = running.client()
+    client.send(ASK)
+    client.until(b"half")
+
+    client.end.close()
+
+    wait_until(lambda: gone)
+
+
 def test_a_client_that_leaves_in_its_body_leaves_the_server_with_half_a_request(serve):
     def handle(conversation):
         conversation.head()
