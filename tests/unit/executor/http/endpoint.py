@@ -159,7 +159,8 @@ class Running:
         self.host = f"127.0.0.1:{self.port}"
         self.upstream = upstream
         guard = guard or Guard(frozenset(), frozenset(), None)
-        guard = guard._replace(hosts=guard.hosts | {self.host, f"localhost:{self.port}"})
+        if guard.hosts is not None:
+            guard = guard._replace(hosts=guard.hosts | {self.host, f"localhost:{self.port}"})
         self.proxy = Proxy(listener, upstream, guard, port=port)
         self.turns = 0
         self._wake, self._woken = os.pipe()
