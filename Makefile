@@ -51,6 +51,7 @@ build: .venv/.ready ## Build the embedded registry, the wheel and the source arc
 bench: .venv/.ready ## Measure start-up against its peers, as ratios
 	@$(VENV)/python tests/benchmarks/sandbox.py
 	@$(VENV)/python tests/benchmarks/network.py
+	@$(VENV)/python tests/benchmarks/http_proxy.py
 	@$(VENV)/python tests/benchmarks/run.py $(ARGS)
 
 install: ## Install mcp-client and mcp below PREFIX (default ~/.local)

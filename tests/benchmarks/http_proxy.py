@@ -64,7 +64,8 @@ def main() -> None:
     )
     node = shutil.which("node")
     if node is None:
-        parser.error("Node is needed")
+        print("Node is needed, and not there")
+        return
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(program(node, os.path.join(HERE, "http_server.js")))
         bare = int(server.stdout.readline())

@@ -17,7 +17,7 @@ http
       request.on("data", () => {});
       request.on("end", () => response.end("done"));
     } else if (path === "/sized") {
-      response.setHeader("Content-Length", count << 20);
+      response.setHeader("Content-Length", count * 1048576);
       await send(response, count * 4);
     } else if (path === "/chunked") {
       response.setHeader("Content-Type", "application/octet-stream");

@@ -263,6 +263,8 @@ def _process() -> Iterator[Row]:
     )
     descriptors = only_elsewhere(libc, "close_all_but", in_server=True)
     yield "descriptors", "all others are closed", descriptors, processes, "descriptor"
+    streams = silenced(server, "_leave_streams")
+    yield "own-streams", "a server that listens leaves ours alone", streams, "test_ingress.py", "holds"
     error = only_elsewhere(os, "dup2", in_server=True)
     yield "standard-error", "a pipe of its own", error, "test_privileges.py test_files.py", "standard_error"
     network = replaced(backend, "_is_confined", lambda _descriptor: True)

@@ -9,6 +9,8 @@ from mcp_client.network.linux.sockets import peer_ended, prepare, reset
 # More is slower: each copy would be memory that is mapped, filled with zeros and given back (mallopt(3),
 # M_MMAP_THRESHOLD), and no longer fits the processor's cache.
 LARGEST_READ = 64 << 10
+# One call takes no more than 1024 (IOV_MAX), and copying few small ones is cheaper than counting them.
+_MOST_PIECES = 16
 _NOTHING = memoryview(b"")
 
 
@@ -49,27 +51,25 @@ class Channel:
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Send as much as goes now, and keep the rest. Raises OSError."""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self.pending:
-            self._loop.backlog += len(data)
-            self.pending = memoryview(bytes(self.pending) + data)
-            return
-        sent = self._send(data)
-        if sent < len(data):
-            self.pending = memoryview(data)[sent:]
-            self._loop.backlog += len(self.pending)
+        if len(pieces) > _MOST_PIECES:
+            pieces = (b"".join(pieces),)
+        sent = 0 if self.pending else self._send(pieces)
+        if self.pending or sent < sum(map(len, pieces)):
+            before = len(self.pending)
+            self.pending = memoryview(b"".join((self.pending, *pieces)))[sent:]
+            self._loop.backlog += len(self.pending) - before
 
     def flush(self) -> None:
         """Send more of what is pending. Raises OSError."""
         if self.pending:
-            sent = self._send(self.pending)
+            sent = self._send((self.pending,))
             self._loop.backlog -= sent
             self.pending = self.pending[sent:] if sent < len(self.pending) else _NOTHING
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, pieces: Sequence[bytes | memoryview]) -> int:
         try:
             # MSG_NOSIGNAL: a peer that has closed is an error here, not a signal to the process.
-            sent = self._socket.send(data, _socket.MSG_NOSIGNAL)
+            sent = self._socket.sendmsg(pieces, (), _socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return 0
         self.sent += sent

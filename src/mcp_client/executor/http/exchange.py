@@ -74,6 +74,11 @@ class Exchange:
         return not self._upload_ended and self._link is not None and not self._link.channel.pending
 
     @property
+    def is_held_up(self) -> bool:
+        """Whether the server is slow to take the request."""
+        return self._link is not None and bool(self._link.channel.pending)
+
+    @property
     def streams(self) -> bool:
         """Whether the answer has begun, and nobody knows how long it will be."""
         return self._answered and not self.sized
@@ -132,12 +137,19 @@ class Exchange:
         self._inbound.settle()
 
     def _on_link_ready(self) -> None:
+        try:
+            self._move()
+        except h11.LocalProtocolError:
+            # A mistake of ours; it must not end the run.
+            self._inbound.close()
+        self._inbound.settle()
+
+    def _move(self) -> None:
         link = self._link
         if link is not None and link.channel.pending:
             self._flush(link)
         if link is not None and self._link is link and not self._inbound.channel.pending:
             self._read(link)
-        self._inbound.settle()
 
     def _flush(self, link: Link) -> None:
         try:
@@ -159,6 +171,8 @@ class Exchange:
     def _note_sent(self, link: Link) -> None:
         if link.channel.sent > self._sent_before:
             self._services.connecting.stop(self)
+            if self._upload_ended and not link.channel.pending:
+                self._inbound.on_request_passed()
             if self._held is not None and (self._held[0] or self._held[1] is None):
                 self._held = None
 

@@ -38,6 +38,7 @@ class Inbound:
         "_lingers",
         "_old_client",
         "_processing",
+        "_sent_before",
         "_services",
         "channel",
     )
@@ -54,6 +55,8 @@ class Inbound:
         # It sends no more; nothing more is sent to it; and all was sent, its end is waited for.
         self._leaving = self._ending = self._lingers = False
         self._processing = False
+        # When it was looked at last, once it is leaving.
+        self._sent_before = 0
         services.inbounds.add(self)
         services.counts.connections += 1
         services.heads.start(self, time.monotonic())
@@ -97,8 +100,17 @@ class Inbound:
             self.close()
 
     def on_left(self) -> None:
-        """Some time has passed since the client ended its side: it is gone altogether, for all we know."""
-        if self._exchange is not None and not self._exchange.sized:
+        """Some time has passed since the client ended its side: it is gone altogether, for all we know.
+
+        Unless it takes what it gets: who is gone answers the first byte with a reset.
+        """
+        if self._exchange is None:
+            return
+        taken = self.channel.sent > self._sent_before or self.channel.pending
+        if self._exchange.sized and taken:
+            self._sent_before = self.channel.sent
+            self._services.leaving.start(self, time.monotonic())
+        else:
             self.close()
 
     def refuse(self, refusal: Refusal) -> None:
@@ -127,6 +139,11 @@ class Inbound:
             self._next_cycle()
         else:
             self._finish()
+
+    def on_request_passed(self) -> None:
+        """The server has it, and the next is its turn; a client that ended its side waits only so long."""
+        if self._leaving:
+            self._services.leaving.start(self, time.monotonic())
 
     def take_body(self) -> tuple[bytes, h11.EndOfMessage | None]:
         """What there is of the body, and its end. Raises h11.RemoteProtocolError."""
@@ -206,7 +223,8 @@ class Inbound:
                 self._read()
             elif self._exchange is not None and not self._leaving and self.channel.peer_ended:
                 self._on_leaving(self._exchange)
-        except OSError:
+        except (OSError, h11.LocalProtocolError):
+            # The latter is a mistake of ours; it must not end the run.
             self.close()
         self.settle()
 
@@ -223,8 +241,8 @@ class Inbound:
         self._leaving = True
         if exchange.streams:
             self.close()
-        else:
-            self._services.leaving.start(self, time.monotonic())
+        elif not exchange.is_held_up:
+            self.on_request_passed()
 
     def _read(self) -> None:
         if self._lingers:
@@ -292,8 +310,6 @@ class Inbound:
             self.refuse(refusal)
             return
         self._exchange = Exchange(self._services, self, request)
-        if self._leaving:
-            self._services.leaving.start(self, time.monotonic())
         self._exchange.start()
 
     def _is_complete(self) -> bool:
@@ -311,6 +327,8 @@ class Inbound:
             return
         self._connection.start_next_cycle()
         self._services.leaving.stop(self)
+        self._answer_fields = []
+        self._is_head_request = self._old_client = False
         rest = self._connection.trailing_data[0]
         if rest:
             self._note_head(rest)

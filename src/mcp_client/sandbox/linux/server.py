@@ -61,9 +61,7 @@ def become_server(
         with step("close descriptors"):
             os.dup2(channel.diagnostics, 2)
             if spec.port is not None:
-                # Its clients come by the network; what it prints is for people.
-                os.dup2(channel.diagnostics, 1)
-                os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+                _leave_streams(channel)
             libc.close_all_but(0, 1, 2, channel.setup, channel.control, gate)
         # Once ours are closed: a server may have few descriptors.
         with step("set limits"):
@@ -97,6 +95,12 @@ def _enter_folder(folder: str) -> None:
     os.chdir(folder)
     if os.getcwd() != folder:
         raise NotADirectoryError(errno.ENOTDIR, f"{folder} leads elsewhere")
+
+
+def _leave_streams(channel: Channel) -> None:
+    """Clients of a server that listens come by the network; what it prints is for people."""
+    os.dup2(channel.diagnostics, 1)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
 
 
 def most_tasks(spec: SandboxSpec) -> int:

@@ -128,6 +128,7 @@ class Direct:
         self.address = address
         self.asked = 0
         self.held = None
+        self.send_buffer = 0
 
     def connect(self, on_socket):
         self.asked += 1
@@ -142,6 +143,8 @@ class Direct:
             return
         end = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         end.setblocking(False)
+        if self.send_buffer:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
         with contextlib.suppress(BlockingIOError):
             end.connect(self.address)
         on_socket(end)
@@ -156,7 +159,8 @@ class Running:
         self.host = f"127.0.0.1:{self.port}"
         self.upstream = upstream
         guard = guard or Guard(frozenset(), frozenset(), None)
-        guard = guard._replace(hosts=guard.hosts | {self.host, f"localhost:{self.port}"})
+        if guard.hosts is not None:
+            guard = guard._replace(hosts=guard.hosts | {self.host, f"localhost:{self.port}"})
         self.proxy = Proxy(listener, upstream, guard, port=port)
         self.turns = 0
         self._wake, self._woken = os.pipe()

@@ -167,6 +167,15 @@ def test_informational_answers_are_passed_on(serve):
         assert client.answer()[0] == 200
 
 
+def test_thousands_of_informational_answers_are_passed_on(serve):
+    hint = b"HTTP/1.1 103 Early\r\nA: 1\r\n\r\n"
+    running = serve(answering(hint * 5000 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+
+    with running.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")
+        assert client.until(b"200 OK\r\n").startswith(hint * 5000)
+
+
 def test_an_expectation_that_fails_ends_the_connection(serve):
     """The body may follow or not: what comes next cannot be told apart."""
 

@@ -150,6 +150,20 @@ def test_with_the_token_the_same_connection_goes_on(serve):
         assert client.answer()[0] == 200
 
 
+def test_nothing_of_a_request_shows_in_the_answer_to_the_next(serve):
+    running = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), guard=OPEN)
+
+    with running.client() as client:
+        client.send(b"HEAD / HTTP/1.1\r\nHost: {host}\r\nOrigin: %s\r\n\r\n" % ORIGIN.encode())
+        assert client.answer(has_body=False)[0] == 200
+        client.send(b"nonsense\r\n\r\n")
+        status, head, body = client.answer()
+
+    assert status == 400
+    assert body
+    assert b"Access-Control" not in head
+
+
 def test_a_head_request_is_refused_without_a_body(serve):
     running = serve()
 
@@ -158,3 +172,28 @@ def test_a_head_request_is_refused_without_a_body(serve):
         assert client.answer(has_body=False)[0] == 403
         client.send(get())
         assert client.answer()[0] == 200
+
+
+def test_pages_of_the_endpoint_itself_may_ask_and_those_of_its_neighbours_not(serve):
+    running = serve()
+
+    def status(origin):
+        return running.ask(get(b"Origin: " + origin.replace(b"{port}", b"%d" % running.port)))[0]
+
+    assert status(b"http://127.0.0.1:{port}") == 200
+    # The other name of the same place is another origin, and so is the same name in TLS.
+    assert status(b"http://localhost:{port}") == 403
+    assert status(b"https://127.0.0.1:{port}") == 403
+    assert status(b"http://127.0.0.1:1") == 403
+    assert b"rigin" not in running.recorder.bytes
+
+
+def test_without_known_hosts_the_token_decides(serve):
+    running = serve(guard=Guard(None, frozenset(), TOKEN))
+    token = b"Authorization: Bearer " + TOKEN.encode()
+
+    assert running.ask(get(host=b"rebound.example"))[0] == 401
+    assert running.ask(get(b"Origin: http://rebound.example", host=b"rebound.example"))[0] == 401
+    assert running.ask(get(b"Origin: http://evil.example", token, host=b"here.example"))[0] == 403
+    assert running.recorder.seen == []
+    assert running.ask(get(token, host=b"here.example"))[0] == 200

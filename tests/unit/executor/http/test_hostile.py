@@ -9,6 +9,7 @@ import h11
 import pytest
 from endpoint import SERVER_PORT, TOKEN, Direct, Recorder, Running, wait_until
 
+from mcp_client.executor.http import services
 from mcp_client.executor.http.guard import Guard
 
 HOST = b"Host: {host}\r\n"
@@ -218,8 +219,8 @@ SPICE = [
 ]  # fmt: skip
 
 
-def mutate(dice, request):
-    data = bytearray(request)
+def mutate(dice, message):
+    data = bytearray(message)
     for _ in range(dice.choice((0, 1, 1, 2, 3, 8))):
         at = dice.randrange(len(data) + 1)
         match dice.randrange(5):
@@ -276,6 +277,92 @@ def echo(conversation):
             server.start_next_cycle()
         elif isinstance(event, h11.ConnectionClosed):
             return
+
+
+def test_the_check_of_the_next_test_finds_what_is_wrong():
+    own = b"Host: localhost:%d\r\n" % SERVER_PORT
+    for wrong in (
+        b"GET / HTTP/1.1\r\nHost: evil\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + own + b"Origin: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\n" + own + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + own + b"\r\ngarbage\r\n\r\n",
+    ):
+        with pytest.raises((AssertionError, h11.RemoteProtocolError)):
+            check_seen(wrong)
+
+
+ANSWERS = [
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nVary: x\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a=b\r\n!\r\n0\r\nX-T: 1\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\n\r\nuntil the end",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nConnection: close\r\n\r\n",
+]
+ASKED = [
+    b"GET / HTTP/1.1\r\n" + HOST + b"\r\n",
+    b"HEAD / HTTP/1.1\r\n" + HOST + b"\r\n",
+    b"POST / HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}",
+    b"GET / HTTP/1.0\r\n" + HOST + b"\r\n",
+]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_the_server_answers_clients_get_one_answer_each(seed, monkeypatch):
+    monkeypatch.setattr(services, "_LEAVING_SECONDS", 0.02)
+    dice = random.Random(seed)
+    before = open_descriptors()
+
+    def handle(conversation):
+        while (head := conversation.head()) is not None:
+            conversation.body(head)
+            conversation.send(mutate(dice, dice.choice(ANSWERS)))
+            if dice.randrange(2):
+                return
+
+    recorder = Recorder(handle)
+    running = Running(Direct(recorder.address))
+    for _ in range(400):
+        client_side = h11.Connection(h11.CLIENT)
+        request = dice.choice(ASKED)
+        method, target, _ = request.split(b" ", 2)
+        client_side.send(h11.Request(method=method, target=target, headers=[(b"Host", b"x")]))
+        client_side.send(h11.EndOfMessage())
+        with running.client() as client:
+            client.send(request)
+            client.end.shutdown(socket.SHUT_WR)
+            answer = b""
+            with contextlib.suppress(ConnectionResetError):
+                answer = client.rest()
+        client_side.receive_data(answer)
+        client_side.receive_data(b"")
+        # What is cut off is reported as such; nothing else is wrong with it, and nothing follows.
+        wrong = ""
+        try:
+            while not isinstance(client_side.next_event(), h11.EndOfMessage):
+                pass
+        except h11.RemoteProtocolError as error:
+            wrong = str(error)
+        assert wrong == "" or "closed" in wrong.lower(), (answer, wrong)
+        assert wrong or client_side.trailing_data[0] == b""
+    wait_until(lambda: not running.proxy._services.inbounds)
+    running.close()
+    recorder.close()
+    wait_until(lambda: open_descriptors() <= before)
+
+
+def test_a_mistake_of_ours_ends_one_connection_only(serve, monkeypatch):
+    """h11 sends no field like that, wherever it comes from."""
+    running = serve()
+    wrong = [(b"X", b"a\r\nb")]
+    monkeypatch.setattr(Guard, "answer_fields", lambda _, request: wrong if b"/w" in request.target else [])
+
+    for target, host in ((b"/wrong", b"{host}"), (b"/wrong", b"evil")):
+        with running.client() as client:
+            client.send(b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (target, host))
+            client.ended()
+        assert running.ask(GET + b"\r\n")[0] == 200
+
+    assert running.call(lambda: running.proxy.idle_since) is not None
 
 
 def open_descriptors():

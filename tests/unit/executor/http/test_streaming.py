@@ -183,6 +183,24 @@ def test_a_client_that_leaves_before_the_answer_is_noticed(serve):
     wait_until(lambda: gone)
 
 
+def test_a_client_that_leaves_a_sized_answer_that_stalls_is_noticed(serve):
+    def handle(conversation):
+        conversation.head()
+        conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        assert conversation.more() == b""
+        gone.append(True)
+
+    gone = []
+    running = serve(handle)
+    client = running.client()
+    client.send(ASK)
+    client.until(b"half")
+
+    client.end.close()
+
+    wait_until(lambda: gone)
+
+
 def test_a_client_that_leaves_in_its_body_leaves_the_server_with_half_a_request(serve):
     def handle(conversation):
         conversation.head()
@@ -276,6 +294,35 @@ def test_a_client_that_only_ends_its_side_gets_all_of_a_large_answer(serve):
             received += len(client._buffer)
             client._buffer = b""
         assert client.ended()
+
+
+@pytest.mark.parametrize("kilobytes", [30, 100])
+def test_a_client_that_ends_its_side_waits_for_a_server_that_reads_slowly(serve, kilobytes):
+    """One read of it is on its way; of more, the rest and the end are still in the socket."""
+
+    def handle(conversation):
+        head = conversation.head()
+        wait_until(lambda: go_on)
+        conversation.body(head)
+        conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+
+    go_on = []
+    running = serve(handle)
+    running.upstream.send_buffer = 4096
+    running.recorder.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    with running.client() as client:
+        size = kilobytes << 10
+        client.send(b"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: %d\r\n\r\n" % size)
+        client.end.sendall(bytes(size))
+        client.end.shutdown(socket.SHUT_WR)
+        wait_until(lambda: running.proxy._services.inbounds)
+        (inbound,) = running.proxy._services.inbounds
+        wait_until(lambda: inbound._leaving)
+        assert inbound._exchange.is_held_up
+        time.sleep(0.5)
+        go_on.append(True)
+        assert client.answer()[2] == b"done"
 
 
 def test_pipelined_requests_of_a_client_that_ends_its_side_are_all_answered(serve):
