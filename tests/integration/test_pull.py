@@ -160,3 +160,24 @@ def test_the_version_that_an_answer_claims_is_the_manifests(mcp: Mcp, registry: 
     assert "2.0.0" in result.message
     registry.answers[reference] = answer
     assert mcp.run("pull", reference).status == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_several_at_once_and_nothing_stays(
+    mcp: Mcp, registry: Registry, number: signal.Signals
+) -> None:
+    packages = [
+        package(manifest_form(f"test/{name}@1.0.0", "python3", "${bundle}/main.py"), pack_files({name: ""}))
+        for name in ("one", "two")
+    ]
+    registry.publish(*packages)
+    registry.faults["bundle"] = Fault(delay=60)
+    with mcp.start("pull", *(one.reference for one in packages)) as process:
+        assert processes.wait_until(
+            lambda: len(mcp.cached("staging")) == 2 and len(registry.requests("bundle")) == 2
+        )
+        process.send_signal(number)
+        assert process.wait(3) in (128 + number, -number)
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    assert mcp.cached("bundles", "trees", "staging") == []

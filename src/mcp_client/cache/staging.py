@@ -9,8 +9,10 @@ import fcntl
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Event
 
 from filelock import FileLock
 
@@ -25,6 +27,8 @@ _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_LOCKS = frozenset({errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 STAGING = "staging"
+_begun: set[str] = set()
+_abandoned = Event()
 
 
 def make_folder(cache: str, name: str = "", mode: int = 0o755) -> str:
@@ -62,14 +66,32 @@ def staging_folder(cache: str) -> Iterator[str]:
     """A private folder on the cache's file system; whatever is left in it is removed at the end."""
     parent = make_folder(cache, STAGING, 0o700)
     with ended_tidily():
+        if _abandoned.is_set():
+            sys.exit()
         with storage_errors(parent):
             _sweep(parent)
             path, lock = _new_folder(parent)
+        _begun.add(path)
         try:
             yield path
         finally:
             remove_tree(path)
             os.close(lock)
+            _begun.discard(path)
+
+
+def abandon_staged() -> None:
+    """Remove what all threads of this process have staged, and let none stage anything more.
+
+    For the thread that ends the process while others are in the middle of something.
+    """
+    _abandoned.set()
+    for path in list(_begun):
+        # Elsewhere nobody can put another file into it.
+        elsewhere = os.path.join(os.path.dirname(path), secrets.token_hex(8))
+        with suppress(OSError):
+            os.rename(path, elsewhere)
+            remove_tree(elsewhere)
 
 
 @contextmanager

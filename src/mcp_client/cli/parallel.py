@@ -18,12 +18,15 @@ _MOST_WORKERS = 4
 def for_each(app: App, items: Sequence[Item], work: Callable[[App, Item], Result]) -> list[Result | MCPError]:
     """What ``work`` returns or raises as MCPError for each of ``items``, in their order.
 
-    An interrupt ends the waiting at once; the threads end with the process, and what they had staged is swept
-    by whoever writes next. A single item is worked on in the caller's thread, where even that is tidied up.
-    Any other exception of ``work`` is raised here.
+    An interrupt ends the waiting at once, and what the threads had staged is removed; they end with the
+    process. A single item is worked on in the caller's thread. Any other exception of ``work`` is raised
+    here.
     """
     if len(items) == 1:
         return [_alone(app, items[0], work)]
+    from mcp_client.cache.interrupt import ended_tidily
+    from mcp_client.cache.staging import abandon_staged
+
     waiting: SimpleQueue[int] = SimpleQueue()
     done: SimpleQueue[tuple[int, Result | Exception]] = SimpleQueue()
     for number in range(len(items)):
@@ -37,17 +40,26 @@ def for_each(app: App, items: Sequence[Item], work: Callable[[App, Item], Result
                 done.put((number, _outcome(lambda: work(own, items[number]))))  # noqa: B023  called at once
 
     threads = [Thread(target=serve, daemon=True) for _ in range(min(_MOST_WORKERS, len(items)))]
-    for thread in threads:
-        thread.start()
     results: dict[int, Result | MCPError] = {}
-    while len(results) < len(items):
-        number, result = done.get()
-        if isinstance(result, Exception) and not isinstance(result, MCPError):
-            raise result
-        results[number] = result
-    for thread in threads:
-        thread.join()
+    with ended_tidily():
+        try:
+            for thread in threads:
+                thread.start()
+            while len(results) < len(items):
+                number, result = done.get()
+                results[number] = _only_known(result)
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            abandon_staged()
+            raise
     return [results[number] for number in range(len(items))]
+
+
+def _only_known(result: Result | Exception) -> Result | MCPError:
+    if isinstance(result, Exception) and not isinstance(result, MCPError):
+        raise result
+    return result
 
 
 def _outcome(action: Callable[[], Result]) -> Result | Exception:
