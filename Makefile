@@ -48,10 +48,11 @@ build: .venv/.ready ## Build the embedded registry, the wheel and the source arc
 	@$(VENV)/python tools/build_embedded.py
 	@$(VENV)/python -m build
 
-bench: .venv/.ready ## Measure start-up against its peers, as ratios
+bench: .venv/.ready ## Measure start-up and a pull against their peers, as ratios
 	@$(VENV)/python tests/benchmarks/sandbox.py
 	@$(VENV)/python tests/benchmarks/network.py
 	@$(VENV)/python tests/benchmarks/http_proxy.py
+	@$(VENV)/python tests/benchmarks/pull.py
 	@$(VENV)/python tests/benchmarks/run.py $(ARGS)
 
 install: ## Install mcp-client and mcp below PREFIX (default ~/.local)
