@@ -18,7 +18,7 @@ from mcp_client.errors import MCPError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# How long what nothing refers to yet may belong to a pull that is under way.
+# How long what nobody has used yet may belong to a pull that is under way.
 _PULL_SECONDS = 3600
 # A process that was stopped in the middle of this must not stop every other one.
 _TURN_SECONDS = 10
@@ -69,9 +69,10 @@ def _evict(cache: Cache, keep: set[Digest]) -> list[Entry]:
     gone: list[Entry] = []
     batch = _Batch(cache)
     for unit in units(entries):
-        digest, used, referenced = unit[0].digest, unit[0].used, unit[0].references
-        being_pulled = not referenced and used > now - _PULL_SECONDS
-        if digest in keep or being_pulled:
+        used, stored = unit[0].used, max(entry.stored for entry in unit)
+        # Nobody has recorded a use since it was stored; older references may point to it all the same.
+        being_pulled = used <= stored and stored > now - _PULL_SECONDS
+        if unit[0].digest in keep or being_pulled:
             continue
         enough = used >= oldest_allowed and total - batch.size <= settings.max_size
         if len(batch.locks) >= _BATCH or (enough and batch.entries):

@@ -54,7 +54,9 @@ def list_entries(cache: Cache) -> list[Entry]:
                 about = _measure(path)
                 measured.append((kind, name, *about))
             at = used.get(name, about[1])
-            found.append(Entry(kind, Digest(name[-_HEX:]), about[0], references.get(name, ()), at, path))
+            size, stored = about
+            digest, named = Digest(name[-_HEX:]), references.get(name, ())
+            found.append(Entry(kind, digest, size, named, at, path, stored))
     if measured and cache.writable:
         cache.database.note_all(_NOTE_SIZE, measured)
     found.sort(key=lambda entry: (-entry.used, entry.references, entry.kind))

@@ -48,7 +48,7 @@ class CachedPackage(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One stored thing; ``size`` in bytes of its files, ``used`` in seconds since the epoch."""
+    """One stored thing; ``size`` in bytes of its files, ``used`` and ``stored`` in seconds since 1970."""
 
     kind: str
     digest: Digest
@@ -56,6 +56,7 @@ class Entry(NamedTuple):
     references: tuple[str, ...]
     used: float
     path: str
+    stored: float
 
 
 class Cache:

@@ -121,7 +121,7 @@ def rm(app: App, targets: Sequence[str], everything: bool) -> Report:
         removed, errors = _remove_unused(app, {entry.digest for entry in entries})
         freed_aside = app.cache.clear_quarantine()
     else:
-        digests, references = chosen(targets, entries)
+        digests, references = chosen(app, targets, entries)
         removed, errors = app.cache.remove(digests, references), []
         kept = [entry for entry in entries if references & set(entry.references) and entry not in removed]
         freed_aside = 0
@@ -170,7 +170,7 @@ def stats(app: App) -> Report:
     return Report(result, fields(facts))
 
 
-def chosen(targets: "Iterable[str]", entries: "Sequence[Entry]") -> tuple[set[Digest], set[str]]:
+def chosen(app: App, targets: "Iterable[str]", entries: "Sequence[Entry]") -> tuple[set[Digest], set[str]]:
     """The digests and the references that words of the command line name. Raises ``not-cached``."""
     digests: set[Digest] = set()
     references: set[str] = set()
@@ -180,6 +180,9 @@ def chosen(targets: "Iterable[str]", entries: "Sequence[Entry]") -> tuple[set[Di
             reference = str(parse_reference(target))
             there = any(reference in entry.references for entry in entries)
             references.add(reference)
+            if not there:
+                # On a full disk nobody knows the references; that is another failure, and raised here.
+                app.cache.resolutions.references()
         else:
             found = _beginning_with(match[1], target, entries)
             there = bool(found)

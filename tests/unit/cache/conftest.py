@@ -64,7 +64,12 @@ class Stored:
         return resolution
 
     def used(self, resolution, at):
-        """Let the package have been used last at ``at``."""
+        """Let the package have been stored and used last at ``at``."""
+        self.cache.entries()
+        digests = (resolution.manifest.digest, resolution.bundle.digest)
+        self.cache.database.write(
+            "update entry set stored = ? where digest = ?", [(at - 1, str(digest)) for digest in digests]
+        )
         self.cache.database.write(
             "update resolution set used = ? where reference = ?", [(at, str(resolution.reference))]
         )

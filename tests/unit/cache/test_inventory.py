@@ -1,7 +1,10 @@
 import os
+import subprocess
+import sys
 import time
 
 import pytest
+from kit.bundle import pack_files
 
 from mcp_client.errors import MCPError
 
@@ -276,3 +279,54 @@ def test_what_cannot_be_removed_does_not_stop_the_rest(stored, three, monkeypatc
     monkeypatch.setattr(os, "rename", refuse)
     assert len(stored.open(max_size=0).evict(set())) == 8
     assert [entry.path for entry in stored.cache.entries()] == [stuck]
+
+
+def test_what_is_fetched_again_is_being_pulled_though_an_old_reference_points_to_it(stored, three):
+    """Else two processes that pull what both had before would evict each other's for ever."""
+    a = three[0]
+    stored.cache.remove({a.bundle.digest, a.manifest.digest})
+    bundle = pack_files({"f": b"test/a@1.0.0".ljust(10_000, b"x")})
+    stored.cache.unpack(stored.add(bundle))
+    gone = stored.open(max_size=0).evict(set())
+    assert set(references(gone)) == {"test/b@1.0.0", "test/c@1.0.0"}
+    assert kinds(stored.cache.entries()) == ["bundle", "tree"]
+    stored.cache.resolutions.touch(a)
+    assert kinds(stored.open(max_size=0).evict(set())) == ["bundle", "tree"]
+
+
+EVICT = """
+import sys
+from mcp_client.cache.store import Cache
+from mcp_client.config.settings import CacheSettings
+cache = Cache(CacheSettings(sys.argv[1], max_size=int(sys.argv[2])))
+print("ready", flush=True)
+sys.stdin.readline()
+print(len(cache.evict(set())))
+"""
+
+
+def test_many_that_evict_at_once_remove_no_more_than_one_would(stored):
+    for n in range(12):
+        stored.used(stored.package(f"test/p{n}@1.0.0", size=10_000), OLD + n)
+    total = sum(entry.size for entry in stored.cache.entries())
+    command = [sys.executable, "-c", EVICT, stored.folder, str(total // 2)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(5)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    counts = [int(process.communicate()[0]) for process in processes]
+    assert sorted(map(bool, counts)) == [False] * 4 + [True]
+    assert total // 3 < sum(entry.size for entry in stored.cache.entries()) <= total // 2
+
+
+def test_a_bundle_never_outlives_as_a_tree_without_it(stored, three):
+    """What proves a tree goes with it, or not at all."""
+    for size in range(1, 40_000, 3_000):
+        stored.open(max_size=40_000 - size).evict(set())
+        found = {
+            kind: {e.digest for e in stored.cache.entries() if e.kind == kind} for kind in ("bundle", "tree")
+        }
+        assert found["bundle"] == found["tree"]
