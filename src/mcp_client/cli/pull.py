@@ -174,8 +174,9 @@ def _report(
             app.log.warning(deprecation(resolution))
         for before in result.before:
             app.log.warning(_accepted(before, resolution))
-        # A lock does not tell how its packages stand, and nobody was asked.
-        status = resolution.status if one.told is None else None
+        # A lock does not tell how its packages stand, and nobody was asked, unless it was for a mirror.
+        asked = one.told is None or result.state in {"mirrored", "present"}
+        status = resolution.status if asked else None
         values.append({**_value(result), "status": status})
         rows.append((str(one.reference), result.state, status or "-", str(resolution.manifest.digest)))
     text = table(("REFERENCE", "STATE", "STATUS", "MANIFEST"), rows) if rows and not quiet else ""

@@ -18,8 +18,11 @@ GRAVITY: tuple[Status, ...] = ("published", "deprecated", "quarantined", "revoke
 
 
 def file_names(selector: str) -> tuple[str, ...]:
-    """How the answer for a selector may be called; not every file system takes a colon."""
-    return tuple(dict.fromkeys((selector + _SUFFIX, selector.replace(":", "-") + _SUFFIX)))
+    """How the answer for a selector may be called, in the order to look.
+
+    Not every file system takes a colon, and some web servers answer 400 to one, not 404.
+    """
+    return tuple(dict.fromkeys((selector.replace(":", "-") + _SUFFIX, selector + _SUFFIX)))
 
 
 def folder_of(url: str) -> str:

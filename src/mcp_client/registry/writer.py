@@ -101,7 +101,7 @@ class DirectoryWriter:
         """Where the answer is, or is to be; somebody may have made it by hand, with a colon in its name."""
         package = os.path.join(self._folder, "packages", reference.package)
         paths = [os.path.join(package, name) for name in file_names(reference.selector)]
-        return next((path for path in paths if os.path.lexists(path)), paths[-1])
+        return next((path for path in paths if os.path.lexists(path)), paths[0])
 
     def _known(self, resolution: Resolution) -> Resolution | None:
         """What the folder says the reference means, if it says the same. Raises ``version-moved``."""
