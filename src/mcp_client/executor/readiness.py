@@ -145,9 +145,11 @@ class _Attempt:
 
     def _read(self, http: h11.Connection) -> str | None:
         data = self.socket.recv(_READ)
+        if not data:
+            return "closed without an answer"
         http.receive_data(data)
         event = http.next_event()
         if isinstance(event, h11.Response):
             ok = HTTPStatus.OK <= event.status_code < HTTPStatus.MULTIPLE_CHOICES
             return "" if ok else f"status {event.status_code}"
-        return None if data else "closed without an answer"
+        return None
