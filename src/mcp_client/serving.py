@@ -141,7 +141,7 @@ class Bridged:
         endpoint = self._served.endpoint
         ingress = Ingress(channel, endpoint.port)
         bridge = Bridge(ingress, endpoint.port, endpoint.path)
-        front = _front(self._app, endpoint, ingress, lambda: bridge, bridge)
+        front = _front(self._app, endpoint, ingress, bridge.begin, bridge)
         bridge.on_left = front.stop
         return front
 

@@ -2,12 +2,13 @@
 
     .venv/bin/python tests/benchmarks/http_proxy.py [--runs N] [--megabytes N] [--seconds N] [--json]
 
-One Node server (http_server.js) is asked by the same client (http_client.py) directly, through our proxy in a
-process of its own, and through nginx where it is installed, in turns. ``small`` and ``fresh`` are
+One Node server (http_server.js) is asked by the same client (http_client.py) directly, through our proxy in
+a process of its own, and through nginx where it is installed, in turns. ``small`` and ``fresh`` are
 milliseconds of a small request on a kept and on a new connection; ``sized``, ``chunked`` and ``upload`` GB/s;
 ``events`` thousands of small events a second of one stream. Then 200 streams at the same time, and a burst of
-5,000 requests on 50 connections: how many got what they should. ``memory`` is what each of 200 quiet streams
-adds to our proxy's own memory (Private_Dirty, kB).
+5,000 requests on 50 connections: how many got what they should. Last, the processor's time in the process
+between: ms for 1,000 small requests (``small``) and for one GB (the others), which other work on the machine
+hardly changes. ``memory`` is what each of 200 quiet streams adds to our proxy's own (Private_Dirty, kB).
 """
 
 import argparse
@@ -73,15 +74,25 @@ def main() -> None:
         port = int(proxy.stdout.readline())
         kept = memory_of_streams(proxy.pid, port)
         clients = {"bare": stack.enter_context(client(bare)), "proxy": stack.enter_context(client(port))}
+        between = {"proxy": proxy.pid}
         if nginx := shutil.which("nginx"):
-            clients["nginx"] = stack.enter_context(client(stack.enter_context(relay(nginx, bare))))
+            nginx_port, between["nginx"] = stack.enter_context(relay(nginx, bare))
+            clients["nginx"] = stack.enter_context(client(nginx_port))
         rows = measure(clients, given.runs, given.megabytes)
         held = {name: hold(one, given.seconds) for name, one in clients.items()}
-    found = {"rows": rows, "held": held, "memory": kept}
+        worked = {name: work(clients[name], pid) for name, pid in between.items()}
+    found = {"rows": rows, "held": held, "worked": worked, "memory": kept}
     if given.json:
         print(json.dumps(found, indent=2))
     else:
-        print_table(rows, held, kept)
+        print_table(rows)
+        for title in ("held", "worked"):
+            for name, values in found[title].items():
+                print(
+                    f"{title} {name}".ljust(14)
+                    + ", ".join(f"{key} {value:.0f}" for key, value in values.items())
+                )
+        print("memory".ljust(14) + ", ".join(f"{key} {value:.1f} kB" for key, value in kept.items()))
 
 
 class Client(NamedTuple):
@@ -118,21 +129,22 @@ def client(port: int) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def relay(nginx: str, bare: int) -> Iterator[int]:
-    """nginx before the server, one worker, and the port it listens on."""
+def relay(nginx: str, bare: int) -> Iterator[tuple[int, int]]:
+    """nginx before the server, one worker: the port it listens on, and its pid."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as file:
             file.write(NGINX.format(port=port, bare=bare, folder=folder))
-        with program(nginx, "-p", folder, "-c", os.path.join(folder, "nginx.conf"), "-e", "/dev/null"):
+        command = (nginx, "-p", folder, "-c", os.path.join(folder, "nginx.conf"), "-e", "/dev/null")
+        with program(*command) as child:
             until = time.monotonic() + 10
             while time.monotonic() < until:
                 with contextlib.suppress(ConnectionRefusedError):
                     socket.create_connection(("127.0.0.1", port)).close()
                     break
                 time.sleep(0.05)
-            yield port
+            yield port, child.pid
 
 
 def measure(clients: dict[str, Client], runs: int, megabytes: int) -> dict[str, dict[str, float]]:
@@ -167,6 +179,23 @@ def hold(one: Client, seconds: int) -> dict[str, float]:
     return {"events": seen, "events wanted": wanted, "answers": good, "requests/s": good / taken}
 
 
+def work(one: Client, pid: int) -> dict[str, float]:
+    """Milliseconds of the processor that the process between needs, see the module."""
+    found = {}
+    for task, count in (("small", 1000), ("sized", 954), ("chunked", 954), ("upload", 954)):
+        before = processor(pid)
+        one.ask(task, count)
+        found[task] = processor(pid) - before
+    return found
+
+
+def processor(pid: int) -> float:
+    """Milliseconds of a process so far (proc_pid_stat(5))."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
 def memory_of_streams(pid: int, port: int) -> dict[str, float]:
     """All in kB: the proxy with nothing to do, and what each of many quiet streams adds."""
     with socket.create_connection(("127.0.0.1", port)) as end:
@@ -190,9 +219,7 @@ def private(pid: int) -> float:
         return next(float(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
 
 
-def print_table(
-    rows: dict[str, dict[str, float]], held: dict[str, dict[str, float]], memory: dict[str, float]
-) -> None:
+def print_table(rows: dict[str, dict[str, float]]) -> None:
     """One line for each; what is in brackets compares with the bare server."""
     names = list(next(iter(rows.values())))
     print(" " * 8 + "".join(name.rjust(WIDTH) for name in names))
@@ -205,9 +232,6 @@ def print_table(
             )
             cells.append(f"{row[task]:.2f}" + ("" if name == "bare" else f" ({compare})"))
         print(name.ljust(8) + "".join(cell.rjust(WIDTH) for cell in cells))
-    for name, values in held.items():
-        print(name.ljust(8) + ", ".join(f"{key} {value:.0f}" for key, value in values.items()))
-    print("memory  " + ", ".join(f"{key} {value:.1f} kB" for key, value in memory.items()))
 
 
 def run_proxy(port: int) -> None:

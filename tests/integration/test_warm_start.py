@@ -9,7 +9,7 @@ from kit import mounted, programs
 from kit.command import EXECUTABLE, Mcp, refused
 
 REFERENCE = programs.single().reference
-HEAVY = {"click", "httpx", "pydantic", "structlog", "asyncio", "psutil", "filelock", "yaml"}
+HEAVY = {"click", "h11", "httpx", "pydantic", "structlog", "asyncio", "psutil", "filelock", "yaml"}
 
 
 def imported(report: str) -> set[str]:

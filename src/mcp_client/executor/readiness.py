@@ -145,9 +145,11 @@ class _Attempt:
 
     def _read(self, http: h11.Connection) -> str | None:
         data = self.socket.recv(_READ)
+        if not data and not http.trailing_data[0]:
+            return "closed without an answer"
         http.receive_data(data)
-        event = http.next_event()
-        if isinstance(event, h11.Response):
-            ok = HTTPStatus.OK <= event.status_code < HTTPStatus.MULTIPLE_CHOICES
-            return "" if ok else f"status {event.status_code}"
-        return None if data else "closed without an answer"
+        while not isinstance(event := http.next_event(), h11.Response):
+            if not isinstance(event, h11.InformationalResponse):
+                return None
+        ok = HTTPStatus.OK <= event.status_code < HTTPStatus.MULTIPLE_CHOICES
+        return "" if ok else f"status {event.status_code}"

@@ -259,6 +259,14 @@ def test_a_client_that_leaves_while_the_server_starts(listening: Mcp) -> None:
         assert client.leave() == 0
 
 
+def test_a_client_that_has_said_all_before_the_server_is_there(listening: Mcp) -> None:
+    lines = [{"jsonrpc": "2.0", "id": number, "method": "slow"} for number in range(3)]
+    given = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    result = listening.run("run", "--stdio", REFERENCE, "--", "late", "0.5", given=given)
+    assert result.status == 0, result.stderr
+    assert {json.loads(line)["id"] for line in result.stdout.splitlines()} == {0, 1, 2}
+
+
 def test_sudden_death_of_the_client(listening: Mcp) -> None:
     with bridged(listening) as client:
         assert client.ask("quick", 1)["result"] == "quick"

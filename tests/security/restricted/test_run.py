@@ -214,3 +214,13 @@ def test_a_timeout_and_a_signal_end_everything(host: Callable[..., Any], mcp: Mc
         process.terminate()
         assert process.stdout.readline() == b"SIGTERM\n"
         assert process.wait() == 6
+
+
+def test_a_server_that_listens_is_refused(mcp: Mcp, registry: Registry) -> None:
+    """There is no network of its own: its port would be one of the host's."""
+    listening = programs.listening()
+    registry.publish(listening)
+    for arguments in ([], ["--stdio"], ["--dry-run"]):
+        result = mcp.run("run", "--allow-degraded", *arguments, listening.reference, prefix=HOST)
+        refused(result, "sandbox-unavailable")
+        assert "network of its own" in result.message

@@ -29,6 +29,7 @@ _ACCEPT_SECONDS = 5.0
 _LINGER_SECONDS = 1.0
 _INITIALIZED, _LISTEN = "notifications/initialized", "subscriptions/listen"
 _TURNS_A_MOVE = 8
+_LEFT = "the client closed the connection"
 _HUNG_UP = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -53,10 +54,17 @@ class Bridge:
         self._awaited: Call | None = None
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = 0
-        self._draining = self._held_back = False
+        self._draining = self._held_back = self._begun = False
         self._watched: dict[int, int] = {}
         self._counts = Counts()
         self._counts.connections = 1
+
+    def begin(self) -> "Bridge":
+        """The server answers: also a client that had said all before that (``printf ... | mcp run``)."""
+        self._begun = True
+        if self._reader.ended:
+            self.on_left(_LEFT)
+        return self
 
     @property
     def due_at(self) -> float | None:
@@ -211,8 +219,8 @@ class Bridge:
                 self._unsent += len(message.raw)
         if self._reader.too_long:
             self.on_left("a message of the client is too long")
-        elif self._reader.ended:
-            self.on_left("the client closed the connection")
+        elif self._reader.ended and (self._begun or not (self._queue or self._calls)):
+            self.on_left(_LEFT)
 
     def _cancel(self, message: Message) -> bool:
         """Whether the end of a connection says it; a notification would be another matter (2026-07-28)."""

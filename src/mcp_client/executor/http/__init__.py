@@ -5,6 +5,7 @@
     link.Upstream   who makes connections to the server: one method, connect(on_socket)
     services.py     what all connections share, deadlines above all
     inbound.py      a client's connection
+    answer.py       what is written to it
     exchange.py     one request and its answer
     link.py         a connection to the server, and those kept for the next request
     channel.py      a socket, and what it still has to send

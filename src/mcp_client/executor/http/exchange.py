@@ -205,9 +205,9 @@ class Exchange:
         except h11.RemoteProtocolError:
             end, lost = None, True
         if parts:
-            pieces += self._inbound.send_data(parts[0] if len(parts) == 1 else b"".join(parts))
+            pieces += self._inbound.answer.data(parts[0] if len(parts) == 1 else b"".join(parts))
         if end is not None:
-            pieces += self._inbound.send_end(trailer_fields(end))
+            pieces += self._inbound.answer.end(trailer_fields(end))
         if pieces and not self._inbound.write(pieces):
             return
         if end is not None:
@@ -224,7 +224,7 @@ class Exchange:
             elif isinstance(event, h11.Response):
                 pieces += self._begin_answer(event)
             elif isinstance(event, h11.InformationalResponse):
-                pieces += self._inbound.send_interim(event.status_code, answer_fields(event), event.reason)
+                pieces += self._inbound.answer.interim(event.status_code, answer_fields(event), event.reason)
             elif isinstance(event, h11.EndOfMessage):
                 return event
             elif isinstance(event, h11.ConnectionClosed):
@@ -239,7 +239,8 @@ class Exchange:
         self._services.counts.answer(answer.status_code)
         fields = answer_fields(answer)
         self.sized = bool(values(answer, b"content-length")) and not values(answer, b"transfer-encoding")
-        return self._inbound.send_head(answer.status_code, fields, answer.reason)
+        is_last = self._services.draining
+        return self._inbound.answer.head(answer.status_code, fields, answer.reason, is_last=is_last)
 
     def _finish(self, link: Link) -> None:
         self._link = None

@@ -2,15 +2,14 @@
 
 import _socket
 import time
-from http import HTTPStatus
 
 import h11
 
+from mcp_client.executor.http.answer import Answer
 from mcp_client.executor.http.channel import LARGEST_READ, Channel
 from mcp_client.executor.http.exchange import Exchange
 from mcp_client.executor.http.fields import (
     LONGEST_HEAD,
-    Field,
     Refusal,
     check_head,
     check_partial_head,
@@ -20,7 +19,6 @@ from mcp_client.network.linux.loop import HANG_UP, READ
 
 # Only after these may another request follow on the same connection: what is wrong is not where it ends.
 _HARMLESS = frozenset({204, 401, 403, 502, 504})
-_NO_CONTENT = 204
 _SLOW = Refusal(408, "slow head", "the head of the request did not arrive in time")
 
 
@@ -28,18 +26,16 @@ class Inbound:
     """Reads a head; then an exchange reads and writes through it; at last it waits for the client's end."""
 
     __slots__ = (
-        "_answer_fields",
         "_connection",
         "_ending",
         "_exchange",
         "_head",
-        "_is_head_request",
         "_leaving",
         "_lingers",
-        "_old_client",
         "_processing",
         "_sent_before",
         "_services",
+        "answer",
         "channel",
     )
 
@@ -50,8 +46,7 @@ class Inbound:
         self._connection = h11.Connection(h11.SERVER, LONGEST_HEAD)
         self._head = bytearray()
         self._exchange: Exchange | None = None
-        self._answer_fields: list[Field] = []
-        self._is_head_request = self._old_client = False
+        self.answer = Answer(self._connection)
         # It sends no more; nothing more is sent to it; and all was sent, its end is waited for.
         self._leaving = self._ending = self._lingers = False
         self._processing = False
@@ -120,20 +115,7 @@ class Inbound:
             self._services.counts.refuse(refusal.reason)
         self._services.counts.answer(refusal.status)
         keeps = refusal.status in _HARMLESS and self._is_complete() and not self._services.draining
-        text = f"mcp-client: {refusal.text}\n".encode() if refusal.text else b""
-        fields = [*refusal.fields, *self._answer_fields]
-        if text:
-            fields += [(b"Content-Type", b"text/plain; charset=utf-8")]
-        if refusal.status != _NO_CONTENT:
-            fields += [(b"Content-Length", b"%d" % len(text))]
-        if not keeps:
-            fields += [(b"Connection", b"close")]
-        reason = HTTPStatus(refusal.status).phrase
-        pieces = self._send(h11.Response(status_code=refusal.status, headers=fields, reason=reason))
-        if text and not self._is_head_request:
-            pieces += self._send(h11.Data(data=text))
-        pieces += self._send(h11.EndOfMessage())
-        if not self.write(pieces):
+        if not self.write(self.answer.refusal(refusal, is_last=not keeps)):
             return
         if keeps:
             self._next_cycle()
@@ -158,27 +140,6 @@ class Inbound:
                 end = event
             return parts[0] if len(parts) == 1 else b"".join(parts), end
 
-    def send_interim(self, status: int, fields: list[Field], reason: bytes) -> list[bytes]:
-        """A 1xx answer; HTTP/1.0 has none (RFC 9110, 15.2)."""
-        if self._old_client:
-            return []
-        return self._send(h11.InformationalResponse(status_code=status, headers=fields, reason=reason))
-
-    def send_head(self, status: int, fields: list[Field], reason: bytes) -> list[bytes]:
-        """The head of the final answer."""
-        fields = [*fields, *self._answer_fields]
-        if self._services.draining:
-            fields.append((b"Connection", b"close"))
-        return self._send(h11.Response(status_code=status, headers=fields, reason=reason))
-
-    def send_data(self, data: bytes) -> list[bytes]:
-        """A part of the body."""
-        return self._send(h11.Data(data=data))
-
-    def send_end(self, trailer: list[Field]) -> list[bytes]:
-        """The end of the body."""
-        return self._send(h11.EndOfMessage(headers=[] if self._old_client else trailer))
-
     def write(self, pieces: list[bytes]) -> bool:
         """False when the client is gone, and all that belonged to it."""
         try:
@@ -200,7 +161,7 @@ class Inbound:
     def on_broken_answer(self) -> None:
         """Let the client see that there should have been more."""
         self._exchange = None
-        if self._old_client:
+        if self.answer.old_client:
             # Here an end of the connection would be the end of the answer.
             self._end(abort=True)
         else:
@@ -301,10 +262,8 @@ class Inbound:
         rest = len(self._connection.trailing_data[0])
         head, self._head = self._head[: len(self._head) - rest], bytearray()
         self._services.heads.stop(self)
-        self._is_head_request = request.method == b"HEAD"
-        self._old_client = request.http_version != b"1.1"
         guard = self._services.guard
-        self._answer_fields = guard.answer_fields(request)
+        self.answer.begin(request, guard.answer_fields(request))
         refusal = check_head(head, request) or guard.check(request)
         if refusal is not None:
             self.refuse(refusal)
@@ -327,8 +286,7 @@ class Inbound:
             return
         self._connection.start_next_cycle()
         self._services.leaving.stop(self)
-        self._answer_fields = []
-        self._is_head_request = self._old_client = False
+        self.answer.begin(None, [])
         rest = self._connection.trailing_data[0]
         if rest:
             self._note_head(rest)
@@ -368,6 +326,3 @@ class Inbound:
         services.inbounds.discard(self)
         self.channel.close(abort=abort)
         services.on_end()
-
-    def _send(self, event: h11.Event) -> list[bytes]:
-        return self._connection.send_with_data_passthrough(event) or []

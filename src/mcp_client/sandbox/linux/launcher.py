@@ -22,7 +22,6 @@ from mcp_client.sandbox.linux.channel import (
 from mcp_client.sandbox.linux.enforcement import Obtained, list_controls, may_observe_children
 from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
-from mcp_client.sandbox.linux.passages import make_passages
 from mcp_client.sandbox.linux.refusals import explain
 from mcp_client.sandbox.linux.server import most_tasks
 from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage
@@ -57,18 +56,24 @@ class LinuxProcess:
         control_read, control_write = os.pipe()
         diagnostics_read, diagnostics_write = os.pipe()
         os.set_blocking(diagnostics_read, False)
-        passages = make_passages(spec)
-        self.egress, self.ingress = passages.egress, passages.ingress
+        exits = entrance = self.egress = self.ingress = None
+        if spec.way is not None or spec.port is not None:
+            # Most servers have neither, and load nothing of it.
+            from mcp_client.sandbox.linux.passages import make_passages
+
+            exits, self.egress, entrance, self.ingress = make_passages(spec)
         supervisor = os.getpid()
         child = os.fork()
         if child == 0:
             ours = (setup_read, events_read, control_write, diagnostics_read, self.egress, self.ingress)
             _close(ours)
             ends = (setup_write, events_write, control_read, diagnostics_write)
-            channel = Channel(*ends, passages.exits, passages.entrance)
+            channel = Channel(*ends, exits, entrance)
             self._run_child(spec, filters, channel, supervisor)
         _close((setup_write, events_write, control_read, diagnostics_write))
-        passages.close_inner()
+        for end in (exits, entrance):
+            if end is not None:
+                end.close()
         self._spec = spec
         self._setup = setup_read
         self._lines = b""

@@ -1,4 +1,4 @@
-"""What leads out of a sandbox and into it, made before the fork. Most servers have neither."""
+"""What leads out of a sandbox and into it, made before the fork."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,12 +16,6 @@ class Passages(NamedTuple):
     egress: int | None = None
     entrance: "Entrance | None" = None
     ingress: int | None = None
-
-    def close_inner(self) -> None:
-        """In the supervisor."""
-        for end in (self.exits, self.entrance):
-            if end is not None:
-                end.close()
 
 
 def make_passages(spec: SandboxSpec) -> Passages:
