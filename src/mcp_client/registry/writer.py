@@ -7,30 +7,23 @@ in progress is in ``.incoming``, one locked file for each artifact; the kernel l
 process that dies, and the next writer takes its file over or sweeps it.
 """
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from mcp_client.digest import Digest
 from mcp_client.errors import MCPError, printable
 from mcp_client.reference import PackageReference
 from mcp_client.registry.directory import GRAVITY, file_names
+from mcp_client.registry.incoming import Incoming, storage_errors, write_all
 from mcp_client.registry.wire import LARGEST_ANSWER, parse_answer
 from mcp_client.resolution import Descriptor, Resolution, Status
 
-_INCOMING = ".incoming"
 _ARTIFACTS = "artifacts/sha256"
-# Whoever serves the folder is another user than the one who fills it.
-_READABLE, _OPEN_TO_ALL = 0o644, 0o755
-_MOST_TRIES = 1000
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Stored(NamedTuple):
@@ -46,6 +39,7 @@ class DirectoryWriter:
     def __init__(self, folder: str) -> None:
         """``folder`` is made when something is stored."""
         self._folder = os.path.realpath(folder)
+        self._incoming = Incoming(self._folder)
 
     def add_artifact(
         self,
@@ -60,12 +54,12 @@ class DirectoryWriter:
         """
         url = f"{_ARTIFACTS}/{digest.hex}"
         path = os.path.join(self._folder, url)
-        with self._staged(digest.hex) as (staged, descriptor):
+        with self._incoming.staged(digest.hex) as (staged, descriptor):
             size = _intact_size(path, digest)
             if size is None:
                 size = _receive(staged, descriptor, digest, chunks)
                 check(staged)
-                self._publish(staged, descriptor, path)
+                self._incoming.publish(staged, descriptor, path)
         return Stored(path, Descriptor(digest, url, size))
 
     def refuse_moved(self, resolution: Resolution) -> None:
@@ -78,7 +72,7 @@ class DirectoryWriter:
 
         Returns whether anything has changed. Raises as refuse_moved() and add_artifact() do.
         """
-        with self._staged("answers"):
+        with self._incoming.staged("answers"):
             self.refuse_moved(resolution)
             changed = False
             for reference in _references(resolution):
@@ -88,7 +82,7 @@ class DirectoryWriter:
 
     def restate(self, resolution: Resolution) -> bool:
         """Pass on a changed status of a package that is here; False when it is not."""
-        with self._staged("answers"):
+        with self._incoming.staged("answers"):
             found = [self._known(resolution._replace(reference=one)) for one in _references(resolution)]
             for known in found:
                 if known is not None:
@@ -107,7 +101,7 @@ class DirectoryWriter:
         """What the folder says the reference means, if it says the same. Raises ``version-moved``."""
         reference = resolution.reference
         path = self._answer_path(reference)
-        with _storage_errors(path):
+        with storage_errors(path):
             data = _read_answer(path)
         if data is None:
             return None
@@ -152,69 +146,13 @@ class DirectoryWriter:
 
     def _write(self, resolution: Resolution) -> bool:
         path, data = self._answer_path(resolution.reference), _encode(resolution)
-        with _storage_errors(path):
+        with storage_errors(path):
             if _read_answer(path) == data:
                 return False
-        with self._staged(secrets.token_hex(8)) as (staged, descriptor), _storage_errors(path):
-            _write_all(descriptor, data)
-            self._publish(staged, descriptor, path)
+        with self._incoming.staged(secrets.token_hex(8)) as (staged, descriptor), storage_errors(path):
+            write_all(descriptor, data)
+            self._incoming.publish(staged, descriptor, path)
         return True
-
-    # -- files ---------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _staged(self, name: str) -> Iterator[tuple[str, int]]:
-        """An empty file for nobody else, until it is renamed or the block is left; path and descriptor.
-
-        Whoever has it also has the turn for ``name``: others wait, and find what came of it.
-        """
-        folder = os.path.join(self._folder, _INCOMING)
-        path = os.path.join(folder, name)
-        with _storage_errors(self._folder):
-            descriptor = self._locked_file(folder, name)
-        try:
-            yield path, descriptor
-        finally:
-            # Unless it was renamed. While the lock is held nobody else can have made a new one.
-            with suppress(OSError):
-                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                    os.unlink(path)
-            os.close(descriptor)
-            with suppress(OSError):
-                os.rmdir(folder)
-
-    def _locked_file(self, folder: str, name: str) -> int:
-        for _ in range(_MOST_TRIES):
-            # Another writer may remove the folder in the same moment, since it has left it empty.
-            with suppress(FileNotFoundError):
-                self._make_folder(folder)
-                _sweep(folder)
-                return _locked_file(os.path.join(folder, name))
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
-
-    def _publish(self, staged: str, descriptor: int, path: str) -> None:
-        with _storage_errors(path):
-            os.fchmod(descriptor, _READABLE)
-            os.fsync(descriptor)
-            self._make_folder(os.path.dirname(path))
-            os.rename(staged, path)
-            _sync_folder(os.path.dirname(path))
-
-    def _make_folder(self, folder: str) -> None:
-        """Make ``folder`` and what is missing above it, for everybody to read whatever the umask says."""
-        if not os.path.isdir(folder):
-            parent = os.path.dirname(folder)
-            self._make_folder(parent)
-            with suppress(FileExistsError):
-                os.mkdir(folder, 0o700 if os.path.basename(folder) == _INCOMING else _OPEN_TO_ALL)
-                _sync_folder(parent)
-        elif not folder.startswith(self._folder + os.sep):
-            # The folder itself is as open as its owner has made it.
-            return
-        if os.path.basename(folder) != _INCOMING:
-            mode = stat.S_IMODE(os.stat(folder).st_mode)
-            if mode & _OPEN_TO_ALL != _OPEN_TO_ALL:
-                os.chmod(folder, mode | _OPEN_TO_ALL)
 
 
 def _references(resolution: Resolution) -> tuple[PackageReference, ...]:
@@ -246,8 +184,8 @@ def _receive(path: str, descriptor: int, digest: Digest, chunks: Callable[[], It
     for chunk in chunks():
         received += len(chunk)
         hasher.update(chunk)
-        with _storage_errors(path):
-            _write_all(descriptor, chunk)
+        with storage_errors(path):
+            write_all(descriptor, chunk)
     if hasher.hexdigest() != digest.hex:
         got = f"sha256:{hasher.hexdigest()}"
         raise MCPError(
@@ -275,67 +213,3 @@ def _read_answer(path: str) -> bytes | None:
             return file.read(LARGEST_ANSWER + 1)
     except FileNotFoundError:
         return None
-
-
-def _locked_file(path: str) -> int:
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
-                # While we waited it may have been published, given up, or swept.
-                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                    os.ftruncate(descriptor, 0)
-                    return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _sweep(folder: str) -> None:
-    """Remove what nobody holds: the leftovers of writers that were killed."""
-    for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        with suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                    os.unlink(path)
-            finally:
-                os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    """Write ``data`` whole: the last write before a disk is full may take only a part, without an error."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _storage_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        place = printable(error.filename if isinstance(error.filename, str) else path)
-        if error.errno in _FULL:
-            raise MCPError(
-                "disk-full",
-                f"no space to store {place}: {error.strerror}",
-                hint="free some space and run the same command again: what is there already stays",
-            ) from error
-        raise MCPError(
-            "mirror-unwritable",
-            f"cannot write {place}: {error.strerror}",
-            hint="check the folder's owner and mode, or name another one with --to",
-        ) from error
