@@ -102,25 +102,27 @@ class Endpoint:
         return _front(self._app, self._served.endpoint, ingress, begin)
 
     def _announce(self) -> None:
-        lines = [f"mcp: {self._served.reference} is at {self.url}"]
+        _write(2, f"mcp: {self._served.reference} is at {self.url}")
+        if self._made is not None and not self._request.announce:
+            _write(2, f"mcp: clients have to send Authorization: Bearer {self._made}")
         if self._request.announce:
-            import json
+            # Last: whoever reads it may take all that stands before for said.
+            self._announce_to_program()
 
-            facts: dict[str, Any] = {
-                "package": str(self._served.reference),
-                "url": self.url,
-                "host": str(self._place.address),
-                "port": self._port,
-                "path": self._served.endpoint.path,
-                "pid": os.getpid(),
-            }
-            facts |= {} if self._made is None else {"token": self._made}
-            _write(1, json.dumps(facts))
-            let_go_of_output()
-        elif self._made is not None:
-            lines.append(f"mcp: clients have to send Authorization: Bearer {self._made}")
-        for line in lines:
-            _write(2, line)
+    def _announce_to_program(self) -> None:
+        import json
+
+        facts: dict[str, Any] = {
+            "package": str(self._served.reference),
+            "url": self.url,
+            "host": str(self._place.address),
+            "port": self._port,
+            "path": self._served.endpoint.path,
+            "pid": os.getpid(),
+        }
+        facts |= {} if self._made is None else {"token": self._made}
+        _write(1, json.dumps(facts))
+        let_go_of_output()
 
 
 class Bridged:
