@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_client import platforms
 from mcp_client.acquire import acquire, hold_package
+from mcp_client.announce import announce_controls, announce_event, announce_plan
 from mcp_client.app import EMBEDDED_REGISTRY, App
 from mcp_client.audit import events
-from mcp_client.audit.redact import redact_args
 from mcp_client.cache.store import CachedPackage
-from mcp_client.errors import MCPError, printable
+from mcp_client.errors import MCPError
 from mcp_client.executor.client import ClientWatch, watch_parent
 from mcp_client.executor.outcome import Outcome
 from mcp_client.executor.supervise import SignalInbox, Supervisor
@@ -30,9 +30,8 @@ from mcp_client.reference import PackageReference
 from mcp_client.resolution import Resolution
 from mcp_client.runtimes.command import check_file, resolve_command
 from mcp_client.runtimes.find import Host
-from mcp_client.sandbox.enforcement import missing_walls, refuse_missing
-from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
-from mcp_client.standing import deprecation
+from mcp_client.sandbox.enforcement import refuse_missing
+from mcp_client.sandbox.spec import SandboxSpec
 
 if TYPE_CHECKING:
     from mcp_client.executor.egress import Egress
@@ -79,7 +78,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     try:
         listens = request.endpoint is not None and request.endpoint.listens
         plan = plan_run(app, request, meanwhile=None if listens else ClientWatch())
-        _announce(app, plan)
+        announce_plan(app, plan)
         door = _open_door(app, plan, request)
         process = app.backend.launch(plan.spec)
         inbox = SignalInbox()
@@ -90,7 +89,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
                 front = door.attend(process.ingress)
             process.await_ready()
             refuse_missing(process.controls, app.settings.sandbox.on_missing)
-            _announce_controls(app, process.controls)
+            announce_controls(app, process.controls)
             app.audit.append(start_record(run_id, plan, process.controls, door))
         except BaseException:
             process.kill()
@@ -110,7 +109,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         parent=parent,
         timeout=executor.default_timeout,
         grace=executor.grace,
-        on_event=lambda happened: _announce_event(app, plan, happened),
+        on_event=lambda happened: announce_event(app, plan, happened),
         egress=egress,
         companions=[] if revalidation is None else [revalidation],
         front=front,
@@ -234,23 +233,6 @@ def _data_folder(home: str, resolution: Resolution) -> str:
     return path
 
 
-def _announce(app: App, plan: RunPlan) -> None:
-    """Say what is about to happen (with ``-v``), and warn of what will not be as somebody may expect."""
-    resolution = plan.package.resolution
-    app.log.info(f"{resolution.reference} is here and verified", bundle=resolution.bundle.digest)
-    app.log.info(
-        "the server is about to execute",
-        entrypoint=" ".join(redact_args([plan.entrypoint.command, *plan.entrypoint.args])),
-    )
-    if resolution.status == "deprecated":
-        app.log.warning(deprecation(resolution))
-    if plan.policy.closed_hosts:
-        hosts = printable(", ".join(plan.policy.closed_hosts))
-        app.log.warning(f"the server asks for hosts that stay closed without --allow-net: {hosts}")
-    if plan.manifest.subprocess and not plan.policy.subprocess:
-        app.log.warning("the server asks to start processes, and the operator's policy forbids it")
-
-
 def _revalidate(app: App, package: CachedPackage, run_id: str) -> "Revalidation | None":
     """Off the critical path: ask the registry now and then how a cached package stands by now.
 
@@ -290,19 +272,3 @@ def _open_door(app: App, plan: RunPlan, request: RunRequest) -> "Endpoint | Brid
     from mcp_client.serving import open_door
 
     return open_door(app, request.reference, plan.manifest.http, request.endpoint)
-
-
-def _announce_controls(app: App, controls: tuple[Control, ...]) -> None:
-    weak = [f"{control.name} is {control.state}" for control in controls if control.state != "enforced"]
-    app.log.info(f"{len(controls) - len(weak)} controls hold", weaker=", ".join(weak) or "none")
-    for control in missing_walls(controls):
-        app.log.warning(f"{control.name} is {control.state}: {control.mechanism}")
-
-
-def _announce_event(app: App, plan: RunPlan, happened: Happening) -> None:
-    """Tell once what the server must not do, so that nobody has to guess why it fails."""
-    if happened == "program-refused":
-        app.log.warning("the server tried to execute another program; its policy says subprocess: false")
-    elif happened == "process-refused":
-        most = plan.policy.limits.processes
-        app.log.warning(f"the server tried to start more than its {most} processes")

@@ -52,6 +52,7 @@ PACKAGE_IMPORTS = {
 COMPOSITION = {
     *(
         "acquire",
+        "announce",
         "app",
         "journal",
         "locked",
