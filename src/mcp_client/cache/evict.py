@@ -61,7 +61,7 @@ def _fits(cache: Cache) -> bool:
 
 def _evict(cache: Cache, keep: set[Digest]) -> list[Entry]:
     settings, now = cache.settings, time()
-    entries = list_entries(cache)
+    entries = list_entries(cache, even_if_full=True)
     with suppress(MCPError):
         _forget_missing(cache, entries)
     total = _bytes(entries)

@@ -70,8 +70,18 @@ def restore(cache: "Cache", digest: Digest, noted: str) -> bool:
             cache.warn(
                 f"an unpacked package was changed ({difference}), was moved to {moved} and is unpacked anew"
             )
+        return _unpack_anew(cache, digest)
+
+
+def _unpack_anew(cache: "Cache", digest: Digest) -> bool:
+    try:
         cache.unpack(digest)
-        return True
+    except MCPError as error:
+        if error.code != "cache-damaged":
+            raise
+        cache.doubts[digest] = "its bundle was removed meanwhile"
+        return False
+    return True
 
 
 def settle(cache: "Cache", digest: Digest) -> None:

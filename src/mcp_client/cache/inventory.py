@@ -26,20 +26,23 @@ _REFERENCES = (
 )
 
 
-def list_entries(cache: Cache) -> list[Entry]:
+def list_entries(cache: Cache, *, even_if_full: bool = False) -> list[Entry]:
     """Every manifest, bundle and tree, most recently used first.
 
-    Sizes are those noted when each was stored; what has none is measured, and noted.
+    On a full disk SQLite cannot even read: that is ``disk-full``, or with ``even_if_full`` a list without
+    references. Sizes are those noted when each was stored; what has none is measured, and noted.
     """
     references: dict[str, tuple[str, ...]] = {}
     used: dict[str, float] = {}
-    for at, reference, *digests in _rows(cache, _REFERENCES):
+    for at, reference, *digests in _rows(cache, _REFERENCES, even_if_full):
         for digest in digests:
             before = references.get(digest)
             references[digest] = (reference,) if before is None else tuple(sorted({*before, reference}))
             used[digest] = at
     noted: dict[str, dict[str, tuple[int, float]]] = {kind: {} for kind in _FOLDERS}
-    for kind, digest, size, stored in _rows(cache, "select kind, digest, size, stored from entry"):
+    for kind, digest, size, stored in _rows(
+        cache, "select kind, digest, size, stored from entry", even_if_full
+    ):
         noted[kind][digest] = size, stored
     found: list[Entry] = []
     measured: list[tuple[str, str, int, float]] = []
@@ -75,7 +78,7 @@ def remove_entries(cache: Cache, digests: set[Digest], references: set[str]) -> 
     """
     wanted = [
         entry
-        for entry in list_entries(cache)
+        for entry in list_entries(cache, even_if_full=not references)
         if entry.digest in digests or (entry.references and references >= set(entry.references))
     ]
     locks: list[int] = []
@@ -96,12 +99,11 @@ def remove_entries(cache: Cache, digests: set[Digest], references: set[str]) -> 
     return removed
 
 
-def _rows(cache: Cache, query: str) -> list[tuple[Any, ...]]:
-    """Rows of the database; none on a full disk, where SQLite cannot even read and something must go."""
+def _rows(cache: Cache, query: str, even_if_full: bool) -> list[tuple[Any, ...]]:
     try:
         return cache.database.select(query)
     except MCPError as error:
-        if error.code != "disk-full":
+        if error.code != "disk-full" or not even_if_full:
             raise
         return []
 

@@ -243,11 +243,11 @@ class Cache:
 
     # -- keeping house -------------------------------------------------------------------------------------
 
-    def entries(self) -> list[Entry]:
-        """Everything stored: manifests, bundles and trees."""
+    def entries(self, *, even_if_full: bool = False) -> list[Entry]:
+        """Everything stored: manifests, bundles and trees; see list_entries()."""
         from mcp_client.cache.inventory import list_entries
 
-        return list_entries(self)
+        return list_entries(self, even_if_full=even_if_full)
 
     def remove(self, digests: set[Digest], references: set[str] | None = None) -> list[Entry]:
         """Remove everything stored under these digests, and what only these references need.

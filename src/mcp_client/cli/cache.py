@@ -115,13 +115,14 @@ def rm(app: App, targets: Sequence[str], everything: bool) -> Report:
             "name digests or references, or give --all" if not targets else "--all leaves nothing to name",
             hint="mcp cache ls  lists what there is",
         )
-    entries = app.cache.entries()
+    # What is named by its digest, or not at all, can be removed even where the database cannot be read.
+    entries = app.cache.entries(even_if_full=all(map(_PREFIX.fullmatch, targets)))
     kept: list[Entry] = []
     if everything:
         removed, errors = _remove_unused(app, {entry.digest for entry in entries})
         freed_aside = app.cache.clear_quarantine()
     else:
-        digests, references = chosen(app, targets, entries)
+        digests, references = chosen(targets, entries)
         removed, errors = app.cache.remove(digests, references), []
         kept = [entry for entry in entries if references & set(entry.references) and entry not in removed]
         freed_aside = 0
@@ -170,7 +171,7 @@ def stats(app: App) -> Report:
     return Report(result, fields(facts))
 
 
-def chosen(app: App, targets: "Iterable[str]", entries: "Sequence[Entry]") -> tuple[set[Digest], set[str]]:
+def chosen(targets: "Iterable[str]", entries: "Sequence[Entry]") -> tuple[set[Digest], set[str]]:
     """The digests and the references that words of the command line name. Raises ``not-cached``."""
     digests: set[Digest] = set()
     references: set[str] = set()
@@ -180,9 +181,6 @@ def chosen(app: App, targets: "Iterable[str]", entries: "Sequence[Entry]") -> tu
             reference = str(parse_reference(target))
             there = any(reference in entry.references for entry in entries)
             references.add(reference)
-            if not there:
-                # On a full disk nobody knows the references; that is another failure, and raised here.
-                app.cache.resolutions.references()
         else:
             found = _beginning_with(match[1], target, entries)
             there = bool(found)

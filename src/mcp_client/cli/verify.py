@@ -41,7 +41,7 @@ def verify(app: App, targets: Sequence[str]) -> Report:
     problems = app.cache.database.check()
     entries = app.cache.entries()
     if targets:
-        digests, references = chosen(app, targets, entries)
+        digests, references = chosen(targets, entries)
         entries = [
             entry for entry in entries if entry.digest in digests or references & set(entry.references)
         ]

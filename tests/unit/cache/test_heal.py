@@ -296,3 +296,19 @@ def test_what_is_removed_meanwhile_is_not_damage(stored, fresh, package):
     entries = fresh.cache.entries()
     stored.cache.remove({package.manifest.digest, package.bundle.digest})
     assert list(fresh.cache.verify(entries)) == []
+
+
+def test_a_bundle_that_is_evicted_just_before_it_is_unpacked_again_is_fetched(
+    stored, fresh, package, monkeypatch
+):
+    """Another process makes room between the proof of the bundle and its use; the run does not fail."""
+    change(paths(stored, package)[0])
+    publish = __import__("mcp_client.cache.publish", fromlist=["publish_tree"]).publish_tree
+
+    def evict_then_publish(folder, archive, *rest):
+        shutil.rmtree(os.path.dirname(archive))
+        return publish(folder, archive, *rest)
+
+    monkeypatch.setattr("mcp_client.cache.publish.publish_tree", evict_then_publish)
+    assert find(fresh, package) is None
+    assert "removed" in fresh.cache.doubts[package.bundle.digest]

@@ -200,7 +200,7 @@ def test_what_another_process_removes_meanwhile_is_not_missed(stored, three, mon
     entries = stored.cache.entries()
     stored.cache.remove({a.bundle.digest})
     with monkeypatch.context() as patch:
-        patch.setattr("mcp_client.cache.inventory.list_entries", lambda cache: entries)
+        patch.setattr("mcp_client.cache.inventory.list_entries", lambda cache, **_: entries)
         assert kinds(stored.open().remove({a.bundle.digest, a.manifest.digest})) == ["manifest"]
     # Whatever imports it from there while it is replaced would keep the replacement.
     assert len(stored.open(max_size=0).evict(set())) == 6
