@@ -11,57 +11,16 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from mcp_client.cache.schema import BUSY_SECONDS, alone, prepare
 from mcp_client.errors import MCPError
 
 _Result = TypeVar("_Result")
 
-# How long to wait for another process's transaction; they take milliseconds, a hung process takes for ever.
-_BUSY_SECONDS = 10.0
 # A note only saves time later, so it is not worth more than this of it.
 _NOTE_SECONDS = 0.5
-_POLL_SECONDS = 0.001
-# Each release that needs more appends a step; a database is brought up to date from where it stands.
-_SCHEMA_STEPS = (
-    """
-create table if not exists resolution (
-    registry text not null,
-    reference text not null,
-    manifest_digest text not null, manifest_url text not null, manifest_size integer,
-    bundle_digest text not null, bundle_url text not null, bundle_size integer,
-    status text not null, version text,
-    form text not null,
-    created real not null, used real not null,
-    primary key (registry, reference)
-) without rowid;
-create table if not exists tree (digest text primary key, size integer not null) without rowid;
-create table if not exists dialect (origin text primary key, dialect text not null) without rowid;
-""",
-    # When the registry was last asked about it, in seconds since the epoch.
-    "alter table resolution add column checked real not null default 0;",
-    # What is stored, in bytes and since when, and by what a tree is known again. The index is all that a list
-    # of what is stored reads: the rows themselves hold whole manifests.
-    """
-create table if not exists entry (
-    kind text not null, digest text not null,
-    size integer not null, stored real not null, identity text not null default '',
-    primary key (kind, digest)
-) without rowid;
-drop table if exists tree;
-create index if not exists resolution_use on resolution (used, reference, manifest_digest, bundle_digest);
-""",
-    # When somebody last tried to ask, what the registry says about the status, and other digests it names.
-    """
-alter table resolution add column tried real not null default 0;
-alter table resolution add column message text;
-alter table resolution add column moved_manifest text;
-alter table resolution add column moved_bundle text;
-""",
-)
-_SCHEMA_VERSION = len(_SCHEMA_STEPS)
 
 
 class Database:
@@ -96,7 +55,7 @@ class Database:
         statement: str,
         rows: Iterable[Sequence[Any] | Mapping[str, Any]],
         *,
-        wait: float = _BUSY_SECONDS,
+        wait: float = BUSY_SECONDS,
     ) -> int:
         """Carry out ``statement`` for each of ``rows``, for all or none of them; how many rows it changed.
 
@@ -182,7 +141,7 @@ class Database:
             connection = self._prepared(wait=0.0)
             if connection is None:
                 if self.writable and _has_locks(self._path):
-                    connection = self._prepared(wait=_BUSY_SECONDS)
+                    connection = self._prepared(wait=BUSY_SECONDS)
                 if connection is None:
                     # Nobody can write here, so no lock and no journal are needed.
                     quoted = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
@@ -196,8 +155,8 @@ class Database:
         """A connection; None when the file is busy, or the place does not let it be used as usual."""
         connection = _connect(self._path, wait)
         try:
-            _prepare(connection, self._folder)
-            connection.execute(f"pragma busy_timeout={round(_BUSY_SECONDS * 1000)}")
+            prepare(connection, self._folder)
+            connection.execute(f"pragma busy_timeout={round(BUSY_SECONDS * 1000)}")
         except BaseException as error:
             connection.close()
             if not isinstance(error, sqlite3.OperationalError):
@@ -213,7 +172,7 @@ class Database:
         self.close()
         damaged = f"{self._path}.damaged-{time.time_ns()}"
         try:
-            with _alone(self._folder):
+            with alone(self._folder):
                 if _identity(self._path) != self._identity:
                     return None
                 # The journal first: an empty database beside it would take it for its own.
@@ -269,51 +228,6 @@ def _has_locks(path: str) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _prepare(connection: sqlite3.Connection, folder: str) -> None:
-    # The last few writes may be lost in a power cut, never the database: it is not worth waiting for a disk.
-    connection.execute("pragma synchronous=normal")
-    if _version(connection) == _SCHEMA_VERSION:
-        return
-    # SQLite does not wait for others when it changes the journal's kind, so wait here.
-    with _alone(folder):
-        version = _version(connection)
-        if version > _SCHEMA_VERSION:
-            raise MCPError(
-                "cache-damaged",
-                f"the cache in {folder} belongs to a newer version of this program",
-                hint="update mcp-client, or set MCP_CACHE_DIR to another folder",
-            )
-        if version < _SCHEMA_VERSION:
-            connection.execute("pragma journal_mode=wal")
-            missing = " ".join(_SCHEMA_STEPS[version:])
-            connection.executescript(
-                f"begin immediate; {missing} pragma user_version={_SCHEMA_VERSION}; commit;"
-            )
-
-
-@contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """Wait until no other process creates the database or moves it aside."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError from None
-                time.sleep(_POLL_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("pragma user_version").fetchone()[0])
 
 
 def _identity(path: str) -> tuple[int, int] | None:

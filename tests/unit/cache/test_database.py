@@ -68,6 +68,11 @@ def test_a_reader_does_not_wait_for_a_writer(database, path):
     assert content(path) == []
 
 
+def wait_for_others(monkeypatch, seconds):
+    for module in ("database", "schema"):
+        monkeypatch.setattr(f"mcp_client.cache.{module}.BUSY_SECONDS", seconds)
+
+
 def overwritten(path):
     with open(path, "r+b") as file:
         file.write(os.urandom(os.path.getsize(path)))
@@ -264,7 +269,7 @@ def hang(path, database):
 
 
 def test_a_process_that_hangs_while_it_writes_is_not_waited_for_for_ever(hang, path, monkeypatch):
-    monkeypatch.setattr("mcp_client.cache.database._BUSY_SECONDS", 0.05)
+    wait_for_others(monkeypatch, 0.05)
     hang("writing")
     assert content(path) == [("a", "post")]
     database = Database(path)
@@ -277,7 +282,7 @@ def test_a_process_that_hangs_while_it_writes_is_not_waited_for_for_ever(hang, p
 
 
 def test_a_process_that_keeps_everybody_out_is_told_of_as_well(hang, path, monkeypatch):
-    monkeypatch.setattr("mcp_client.cache.database._BUSY_SECONDS", 0.05)
+    wait_for_others(monkeypatch, 0.05)
     hang("exclusive")
     with pytest.raises(MCPError) as caught:
         content(path)
@@ -287,7 +292,7 @@ def test_a_process_that_keeps_everybody_out_is_told_of_as_well(hang, path, monke
 def test_a_note_is_not_worth_waiting_for(hang, path, monkeypatch):
     """A run that has started its server notes its use, and must not lose sight of the server meanwhile."""
     monkeypatch.setattr("mcp_client.cache.database._NOTE_SECONDS", 0.01)
-    monkeypatch.setattr("mcp_client.cache.database._BUSY_SECONDS", 1e6)
+    wait_for_others(monkeypatch, 1e6)
     hang("writing")
     database = Database(path)
     database.note(INSERT, "b", "get")
@@ -296,7 +301,7 @@ def test_a_note_is_not_worth_waiting_for(hang, path, monkeypatch):
 
 
 def test_a_folder_that_another_process_keeps_locked(path, monkeypatch):
-    monkeypatch.setattr("mcp_client.cache.database._BUSY_SECONDS", 0.05)
+    wait_for_others(monkeypatch, 0.05)
     os.makedirs(os.path.dirname(path))
     held = os.open(os.path.dirname(path), os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
@@ -343,7 +348,7 @@ def test_integrity_is_checked(database, path):
 
 
 def test_a_database_of_an_older_release_is_brought_up_to_date(path):
-    from mcp_client.cache.database import _SCHEMA_STEPS
+    from mcp_client.cache.schema import _SCHEMA_STEPS
 
     os.makedirs(os.path.dirname(path))
     old = sqlite3.connect(path, isolation_level=None)

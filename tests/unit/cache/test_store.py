@@ -135,5 +135,5 @@ def test_a_warm_run_imports_nothing_heavy(stored):
     assert HEAVY & set(modules.split()) == set()
     assert ours == (
         "mcp_client.cache.database mcp_client.cache.identity "
-        "mcp_client.cache.resolutions mcp_client.cache.store"
+        "mcp_client.cache.resolutions mcp_client.cache.schema mcp_client.cache.store"
     )
