@@ -3,7 +3,8 @@
     .venv/bin/python tests/benchmarks/http_proxy.py [--runs N] [--megabytes N] [--seconds N] [--json]
 
 One Node server (http_server.js) is asked by the same client (http_client.py) directly, through our proxy in
-a process of its own, and through nginx where it is installed, in turns. ``small`` and ``fresh`` are
+a process of its own, and through nginx where it is installed, in turns; and the same program in a sandbox by
+``mcp run``. ``small`` and ``fresh`` are
 milliseconds of a small request on a kept and on a new connection; ``sized``, ``chunked`` and ``upload`` GB/s;
 ``events`` thousands of small events a second of one stream. Then 200 streams at the same time, and a burst of
 5,000 requests on 50 connections: how many got what they should. Last, the processor's time in the process
@@ -28,6 +29,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TextIO
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "integration"))
+
+from kit.bundle import manifest_form, pack_files, package  # noqa: E402 (the line above makes it importable)
+from kit.command import Mcp  # noqa: E402
+from kit.endpoint import Endpoint  # noqa: E402
+from kit.registry import Registry  # noqa: E402
+
 TURNS, STREAMS, BURST = 6, 200, 5000
 FILES = 4096
 NGINX = """
@@ -75,6 +83,8 @@ def main() -> None:
         kept = memory_of_streams(proxy.pid, port)
         clients = {"bare": stack.enter_context(client(bare)), "proxy": stack.enter_context(client(port))}
         between = {"proxy": proxy.pid}
+        whole_port, between["mcp run"] = stack.enter_context(sandboxed())
+        clients["mcp run"] = stack.enter_context(client(whole_port))
         if nginx := shutil.which("nginx"):
             nginx_port, between["nginx"] = stack.enter_context(relay(nginx, bare))
             clients["nginx"] = stack.enter_context(client(nginx_port))
@@ -126,6 +136,21 @@ def client(port: int) -> Iterator[Client]:
     """A client of this port."""
     with program(sys.executable, os.path.join(HERE, "http_client.py"), str(port)) as child:
         yield Client(child.stdin, child.stdout)
+
+
+@contextlib.contextmanager
+def sandboxed() -> Iterator[tuple[int, int]]:
+    """The server in a sandbox of its own: the port of its endpoint, and the supervisor's pid."""
+    with open(os.path.join(HERE, "http_server.js"), encoding="utf-8") as file:
+        bundle = pack_files({"server.js": file.read()})
+    resources = {"max_fds": FILES, "cpu_millicores": 2000}
+    form = manifest_form(
+        "test/http@1.0.0", "node", "${bundle}/server.js", transport="http", resources=resources
+    )
+    with tempfile.TemporaryDirectory() as folder, Registry() as registry:
+        registry.publish(package(form, bundle))
+        with Endpoint(Mcp(folder, registry.url), "test/http@1.0.0") as endpoint:
+            yield int(endpoint.facts["port"]), endpoint.process.pid
 
 
 @contextlib.contextmanager

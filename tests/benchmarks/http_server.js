@@ -51,6 +51,6 @@ http
       });
     }
   })
-  .listen(0, "127.0.0.1", function () {
+  .listen(Number(process.env.PORT || 0), "127.0.0.1", function () {
     console.log(this.address().port);
   });

@@ -98,6 +98,8 @@ def test_each_artifact_is_downloaded_once(mcp: Mcp, registry: Registry, eight: l
 def test_some_are_killed_and_the_others_do_not_care(
     mcp: Mcp, registry: Registry, eight: list[Package]
 ) -> None:
+    # Long enough that those who are to be killed are still at work.
+    registry.faults["bundle"] = Fault(delay=0.25)
     references = [one.reference for one in eight]
     crowd = Crowd(mcp, references)
     dice = random.Random(5)

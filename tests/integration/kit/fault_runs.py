@@ -30,6 +30,8 @@ REFERENCE = "test/faulty@1.0.0"
 _HANGING = 60
 _LINE = re.compile(r"mcp: error\[([a-z-]+)\]: [^\n]+\n  hint: [^\n]+\n")
 _WARNING = re.compile(r"mcp: warning: [^\n]+\n")
+# What the display tells of a download that came to its end, whatever came of it.
+_PROGRESS = re.compile(rf"mcp: {re.escape(REFERENCE)}: bundle, [^\n]+\n")
 # Not among them: internal-error, and whatever would blame this machine or its user.
 _CLEAR = frozenset(
     """bundle-invalid bundle-too-large digest-invalid digest-mismatch download-too-large download-truncated
@@ -103,7 +105,7 @@ def judge(pull: Pull, registry: FaultyRegistry, home: str) -> list[str]:
         problems.append(f"a traceback: {said}")
     if any(not (letter.isprintable() or letter == "\n") for letter in said):
         problems.append(f"control characters: {said!a}")
-    left = _LINE.sub("", _WARNING.sub("", pull.stderr))
+    left = _LINE.sub("", _WARNING.sub("", _PROGRESS.sub("", pull.stderr)))
     if left or len(_LINE.findall(pull.stderr)) != (pull.status != 0):
         problems.append(f"not one clear error (status {pull.status}): {pull.stderr!a}")
     if pull.status and pull.code not in _CLEAR:
