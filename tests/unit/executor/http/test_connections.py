@@ -58,8 +58,8 @@ def test_a_connection_that_the_server_closed_is_not_used_again(serve, request_):
         for _ in range(20):
             client.send(request_)
             assert client.answer()[0] == 200
-            # Until its end has arrived, nobody can know.
-            wait_until(lambda: not running.proxy._pool._kept)
+            # Until its end has arrived, nobody can know; the proxy is asked between two of its moves.
+            wait_until(lambda: running.call(lambda: not running.proxy._pool._kept))
 
     assert len(running.recorder.seen) == 20
 
