@@ -16,8 +16,8 @@
     counts.py       the audit record's figures
 
 Only h11 reads and writes HTTP, but for plain chunks of an answer; the rest of a long body whose length it has
-read does not pass through it. What it reads more kindly than RFC 9112 asks of a proxy is refused here before the
-server hears of it; no byte of a head or of the framing is copied from one side to the other.
+read does not pass through it. What it reads more kindly than RFC 9112 asks of a proxy is refused here before
+the server hears of it; no byte of a head or of the framing is copied from one side to the other.
 
 How to drive it::
 
