@@ -10,6 +10,7 @@ from mcp_client.executor.http.body import Piece, bypass
 from mcp_client.executor.http.fields import (
     Refusal,
     answer_fields,
+    is_feed,
     known_length,
     request_fields,
     trailer_fields,
@@ -35,6 +36,7 @@ class Exchange:
         "_answered",
         "_download",
         "_inbound",
+        "_is_feed",
         "_link",
         "_outgoing",
         "_reader",
@@ -53,10 +55,9 @@ class Exchange:
         head = h11.Request(method=request.method, target=request.target, headers=fields)
         self._outgoing = Outgoing(head, inbound.reader)
         self._link: Link | None = None
-        self._reader: AnswerReader | None = None
-        self._ticket = 0
-        self._sent_before = 0
-        self._answered = self._retried = False
+        self._reader: AnswerReader  # together with the link
+        self._ticket = self._sent_before = 0
+        self._answered = self._retried = self._is_feed = False
         # Whether the answer has begun and says how long it is; how much is still to come, and where it goes.
         self.sized, self._answer_left = False, 0
         self._download: Pipe | None = None
@@ -188,25 +189,22 @@ class Exchange:
         self._read(link)
 
     def _read(self, link: Link) -> None:
-        reader = self._reader
-        if reader is None:
-            return
         if self._download is not None:
             self._pass_unread(link, self._download)
             return
         try:
-            data = link.channel.read(reader.largest_read)
+            data = link.channel.read(self._reader.largest_read)
         except OSError:
             self._on_lost(link)
             return
         if data is not None:
-            self._pass_answer(link, reader, data)
+            self._pass_answer(link, data)
 
-    def _pass_answer(self, link: Link, reader: AnswerReader, data: memoryview) -> None:
+    def _pass_answer(self, link: Link, data: memoryview) -> None:
         heads: list[Head] = []
         parts: list[Piece] = []
         try:
-            end = reader.read(data, heads, parts)
+            end = self._reader.read(data, heads, parts)
             lost = False
         except h11.RemoteProtocolError:
             end, lost = None, True
@@ -247,10 +245,12 @@ class Exchange:
         self._outgoing.note_answered()
         self._services.connecting.stop(self)
         self._services.counts.answer(head.status_code)
+        self._is_feed = self._outgoing.is_get and is_feed(head)
+        self._services.feeds += self._is_feed
         length = known_length(head)
         self.sized, self._answer_left = length is not None, length or 0
-        is_last = self._services.draining
-        return self._inbound.answer.head(head.status_code, fields, head.reason, is_last=is_last)
+        last = self._services.draining
+        return self._inbound.answer.head(head.status_code, fields, head.reason, is_last=last)
 
     def _finish(self, link: Link) -> None:
         self._link = None
@@ -260,8 +260,7 @@ class Exchange:
 
     def _on_bad_body(self, error: h11.RemoteProtocolError) -> None:
         """The server sees an end in the middle of a request, or nothing of it."""
-        refusal = Refusal(error.error_status_hint, "malformed body", "the body of the request is malformed")
-        self._fail(refusal)
+        self._fail(Refusal(error.error_status_hint, "malformed body", "the body of the request is malformed"))
 
     def _on_lost(self, link: Link) -> None:
         if self._may_retry(link):
@@ -296,4 +295,4 @@ class Exchange:
         if self._link is not None:
             self._link.channel.close()
             self._link = None
-        self._services.end()
+        self._services.end(was_feed=self._is_feed)

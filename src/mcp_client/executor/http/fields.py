@@ -100,6 +100,12 @@ def has_chunks(answer: h11.Response) -> bool:
     return bool(values(answer, b"transfer-encoding")) and answer.status_code not in _STATUSES_WITHOUT_BODY
 
 
+def is_feed(answer: h11.Response) -> bool:
+    """Whether it is a stream of events: to a GET, one without an end (MCP 2025-11-25, transports)."""
+    types = values(answer, b"content-type")
+    return bool(types) and types[0].partition(b";")[0].strip().lower() == b"text/event-stream"
+
+
 def request_fields(request: h11.Request, port: int, *, has_token: bool) -> list[Field]:
     """What the server gets: it is asked by a local client of its own port, whoever asked us.
 

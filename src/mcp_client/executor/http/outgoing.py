@@ -20,12 +20,13 @@ _IDEMPOTENT = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PUT"})
 class Outgoing:
     """``ended`` once nothing more is to be read for it; ``is_head`` if the answer is a head alone."""
 
-    __slots__ = ("_head", "_held", "_left", "_pipe", "_reader", "ended", "is_head")
+    __slots__ = ("_head", "_held", "_left", "_pipe", "_reader", "ended", "is_get", "is_head")
 
     def __init__(self, head: h11.Request, reader: RequestReader) -> None:
         """``head`` is what the server gets, ``reader`` has the body."""
         self._head: h11.Request | None = head
         self._reader = reader
+        self.is_get = head.method == b"GET"
         self.is_head = head.method == b"HEAD"
         # What was sent first, as long as it may have to be sent again.
         self._held: tuple[list[bytes], h11.EndOfMessage | None] | None = None

@@ -67,8 +67,8 @@ class Proxy:
 
     @property
     def drained(self) -> bool:
-        """Whether every answer is on its way."""
-        return self.idle_since is not None and not any(
+        """Whether every answer is on its way, but for streams of events that go on until somebody leaves."""
+        return not self._services.waits and not any(
             inbound.channel.pending for inbound in self._services.inbounds
         )
 

@@ -11,6 +11,7 @@ import time
 import pytest
 from endpoint import answering, wait_until
 
+from mcp_client.executor.http import link
 from mcp_client.network.linux.pipe import SMALLEST, Pipe
 
 LONG = 24 << 20
@@ -24,7 +25,11 @@ def content(size):
 
 @pytest.fixture
 def passed(monkeypatch):
-    """Bytes that went through a pipe: none of these tests would otherwise fail if there were no pipes."""
+    """Bytes that went through a pipe: none of these tests would otherwise fail if there were no pipes.
+
+    Connections are kept for long, so that those to the server can be counted.
+    """
+    monkeypatch.setattr(link, "_KEPT_SECONDS", 120.0)
     counted = []
     fill = Pipe.fill
 
