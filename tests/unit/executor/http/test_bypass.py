@@ -14,7 +14,7 @@ from endpoint import answering, wait_until
 from mcp_client.executor.http import link
 from mcp_client.network.linux.pipe import SMALLEST, Pipe
 
-LONG = 24 << 20
+LONG = 6 << 20
 GET = b"GET /mcp HTTP/1.1\r\nHost: {host}\r\n\r\n"
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"
 
