@@ -1,23 +1,31 @@
 """From a reference to a verified, unpacked package: out of the cache, or from the registry by way of it."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import NamedTuple, TypeVar
+from __future__ import annotations
 
-from mcp_client.app import App
+import time
+from contextlib import contextmanager, nullcontext, suppress
+
 from mcp_client.audit import events
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.manifest.entrypoint import files_of
 from mcp_client.manifest.model import Manifest, from_form, is_current, to_form
-from mcp_client.reference import PackageReference
-from mcp_client.resolution import Resolution, Standing
+from mcp_client.resolution import Standing
 from mcp_client.standing import refuse_moved, refuse_status, refuse_unfit, weigh
 
-Accept = Callable[[Manifest, str | None], object]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import TypeVar
 
-_Result = TypeVar("_Result")
+    from mcp_client.app import App
+    from mcp_client.reference import PackageReference
+    from mcp_client.resolution import Resolution
+
+    _Result = TypeVar("_Result")
+
+    Accept = Callable[[Manifest, str | None], object]
 
 _ATTEMPTS = 4
 _NO_REFUSAL = frozenset(

@@ -1,17 +1,20 @@
 """The composition root: builds each part when it is first asked for, and once."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 from mcp_client.config.load import load_settings
-from mcp_client.config.settings import LogSettings, Settings
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_client.audit.log import AuditLog
     from mcp_client.cache.store import Cache
+    from mcp_client.config.settings import LogSettings, Settings
     from mcp_client.logs import Log
     from mcp_client.registry.client import RegistryClient
     from mcp_client.registry.credentials import Credentials
@@ -30,13 +33,13 @@ class App:
         """``overrides`` are command line flags: config, log_level, offline, on_missing, registry, timeout."""
         self.overrides = dict(overrides or {})
 
-    def with_overrides(self, overrides: Mapping[str, str | None]) -> "App":
+    def with_overrides(self, overrides: Mapping[str, str | None]) -> App:
         """A copy with further flags; those that were not given (None) change nothing."""
         return App(
             {**self.overrides, **{key: value for key, value in overrides.items() if value is not None}}
         )
 
-    def at_registry(self, url: str) -> "App":
+    def at_registry(self, url: str) -> App:
         """A copy that asks the registry at ``url``, which a file named and not the user.
 
         Raises ``registry-protocol`` for this machine, whose services trust who reaches them, unless the
@@ -64,28 +67,28 @@ class App:
         return self.settings.registry.url or EMBEDDED_REGISTRY
 
     @cached_property
-    def log(self) -> "Log":
+    def log(self) -> Log:
         """What we say on standard error."""
         from mcp_client.logs import Log
 
         return Log(self.settings.log.level, self.settings.log.format)
 
     @cached_property
-    def cache(self) -> "Cache":
+    def cache(self) -> Cache:
         """Artifacts, trees and resolutions."""
         from mcp_client.cache.store import Cache
 
         return Cache(self.settings.cache, partial(_warn, self.settings.log))
 
     @cached_property
-    def credentials(self) -> "Credentials":
+    def credentials(self) -> Credentials:
         """Tokens by registry origin."""
         from mcp_client.registry.credentials import Credentials
 
         return Credentials(os.path.join(self.settings.home, "auth.json"))
 
     @cached_property
-    def registry(self) -> "RegistryClient":
+    def registry(self) -> RegistryClient:
         """The registry everything is resolved at. Raises ``offline-missing`` where none may be asked."""
         from mcp_client.registry.client import open_registry
         from mcp_client.registry.urls import origin_of
@@ -112,14 +115,14 @@ class App:
                 self.__dict__.pop(part).close()
 
     @cached_property
-    def audit(self) -> "AuditLog":
+    def audit(self) -> AuditLog:
         """The record of every run."""
         from mcp_client.audit.log import AuditLog
 
         return AuditLog(self.settings.audit)
 
     @cached_property
-    def backend(self) -> "Backend":
+    def backend(self) -> Backend:
         """The sandbox of this platform. Raises ``sandbox-unavailable``."""
         from mcp_client.sandbox.backend import open_backend
 

@@ -1,10 +1,12 @@
 """SHA-256 digests, parsed once at the edge."""
 
+from __future__ import annotations
+
 import re
 import sys
-from typing import NamedTuple
 
 from mcp_client.errors import MCPError
+from mcp_client.light import NamedTuple
 
 _PATTERN = re.compile(r"sha256:([0-9a-f]{64})\Z")
 

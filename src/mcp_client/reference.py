@@ -1,11 +1,16 @@
 """Package references: immutable names of one package at one state."""
 
+from __future__ import annotations
+
 import re
-from typing import Literal, NamedTuple
 
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
-ReferenceKind = Literal["version", "sha", "digest"]
+if TYPE_CHECKING:
+    from typing import Literal
+
+    ReferenceKind = Literal["version", "sha", "digest"]
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,127}"
 _PACKAGE = re.compile(rf"({_NAME})/({_NAME})\Z")

@@ -6,20 +6,27 @@ somebody accepted that a reference means something else. Records name variables 
 and every text is redacted and bounded.
 """
 
+from __future__ import annotations
+
 import os
 import pwd
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from mcp_client.audit.redact import redact, redact_args, redact_url
-from mcp_client.resolution import Resolution
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from mcp_client.resolution import Resolution
+
+    Record = dict[str, Any]
 
 VERSION = 1
 _MAX_DEPTH = 6
 _MAX_ITEMS = 1000
-
-Record = dict[str, Any]
 
 
 def new_run_id() -> str:

@@ -8,6 +8,8 @@ Writers take an exclusive flock(2) on the file itself and append with one write(
 between leaves at most one torn line, which the next writer closes and :meth:`AuditLog.verify` reports.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import hashlib
@@ -15,12 +17,16 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
 
-from mcp_client.config.settings import AuditSettings
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from mcp_client.config.settings import AuditSettings
 
 _LOCK_SECONDS = 10.0
 _BLOCK = 8192

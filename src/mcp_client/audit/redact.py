@@ -5,8 +5,14 @@ that means a secret (``token=...``, ``"password": "..."``, ``--api-key ...``). I
 removing too much; a secret without a known shape and without a telling name passes.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Sequence
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REDACTED = "[redacted]"
 _MAX_INPUT = 65_536

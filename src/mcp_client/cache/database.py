@@ -5,19 +5,24 @@ one thing, what a reference first resolved to; so a database that cannot be read
 and what can still be read of that is taken over.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
 
 from mcp_client.cache.schema import BUSY_SECONDS, alone, prepare
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
 
-_Result = TypeVar("_Result")
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypeVar
+
+    _Result = TypeVar("_Result")
 
 # A note only saves time later, so it is not worth more than this of it.
 _NOTE_SECONDS = 0.5

@@ -4,16 +4,24 @@ What a reference once meant is never forgotten with its artifacts: should it mea
 is noticed. Each registry is a world of its own.
 """
 
+from __future__ import annotations
+
 import json
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
-from mcp_client.cache.database import Database
-from mcp_client.digest import Digest, parse_digest
+from mcp_client.digest import parse_digest
 from mcp_client.errors import MCPError
-from mcp_client.reference import PackageReference, parse_reference
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.reference import parse_reference
 from mcp_client.resolution import RETRY_SECONDS, Descriptor, Resolution, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from mcp_client.cache.database import Database
+    from mcp_client.digest import Digest
+    from mcp_client.reference import PackageReference
 
 _COLUMNS = (
     "registry, reference, manifest_digest, manifest_url, manifest_size, "

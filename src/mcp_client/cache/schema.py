@@ -1,13 +1,18 @@
 """The tables of ``metadata.db``, and how a database of any release gets them."""
 
+from __future__ import annotations
+
 import fcntl
 import os
-import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
 
 # How long to wait for another process's transaction; they take milliseconds, a hung process takes for ever.
 BUSY_SECONDS = 10.0

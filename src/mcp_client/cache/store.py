@@ -4,27 +4,33 @@ A warm run does two SELECTs and a few stats here. What downloads, unpacks, prove
 it is needed.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcp_client.cache.database import Database
 from mcp_client.cache.identity import identify, is_same, named_in
 from mcp_client.cache.resolutions import Resolutions
-from mcp_client.config.settings import CacheSettings
-from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
-from mcp_client.reference import PackageReference
-from mcp_client.resolution import Descriptor, Resolution, Standing
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.resolution import Standing
 
 if TYPE_CHECKING:
-    from mcp_client.cache.heal import Finding
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any, Literal
 
-ArtifactKind = Literal["manifest", "bundle"]
+    from mcp_client.cache.heal import Finding
+    from mcp_client.config.settings import CacheSettings
+    from mcp_client.digest import Digest
+    from mcp_client.reference import PackageReference
+    from mcp_client.resolution import Descriptor, Resolution
+
+    ArtifactKind = Literal["manifest", "bundle"]
+
 _FILES: Mapping[str, tuple[str, str]] = {
     "manifest": ("manifests", "manifest.json"),
     "bundle": ("bundles", "bundle.tar.gz"),
@@ -260,7 +266,7 @@ class Cache:
 
     def verify(
         self, entries: Iterable[Entry], on_progress: Callable[[Entry], object] | None = None
-    ) -> "Iterator[Finding]":
+    ) -> Iterator[Finding]:
         """Prove entries byte by byte; what is damaged goes to the quarantine. See heal.verify()."""
         from mcp_client.cache.heal import verify
 

@@ -1,5 +1,7 @@
 """Who called, by which name, and what was left in a state that breaks us."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys

@@ -4,15 +4,18 @@ Importing click takes a third of the time until a server is released. A line tha
 read by ``cli.quick``; every other one, and every failure to read one, goes to click.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from mcp_client.cli.caller import completion_variable, program_name, take_stock_of_the_caller
 from mcp_client.errors import EXIT_SIGNAL_BASE
+from mcp_client.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mcp_client.cli.flags import RunFlags
 
 
@@ -31,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_program(arguments)
 
 
-def _run(overrides: Mapping[str, str], flags: "RunFlags", arguments: Sequence[str]) -> int:
+def _run(overrides: Mapping[str, str], flags: RunFlags, arguments: Sequence[str]) -> int:
     from mcp_client.app import App
     from mcp_client.cli.start import start
 

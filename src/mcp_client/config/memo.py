@@ -4,14 +4,19 @@ It holds what the files said, keyed by everything that could change it. Files ho
 has no key for one).
 """
 
+from __future__ import annotations
+
 import json
 import os
 import time
-from typing import Any
 
 from mcp_client import __version__
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.private import read_private, write_private
+
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = f"2 {__version__}"
 _MAX_SIZE = 1_000_000

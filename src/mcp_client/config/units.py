@@ -1,5 +1,7 @@
 """Durations and sizes as people write them."""
 
+from __future__ import annotations
+
 import re
 from itertools import pairwise
 

@@ -1,10 +1,16 @@
 """Single values that a file, a variable and a flag may all give; each raises ``ValueError`` when refused."""
 
+from __future__ import annotations
+
 import os
 import re
 
-from mcp_client.config.settings import LOG_LEVELS, LogLevel
+from mcp_client.config.settings import LOG_LEVELS
 from mcp_client.config.units import parse_duration
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_client.choices import LogLevel
 
 EMBEDDED = "embedded"
 NOTHING = "none"

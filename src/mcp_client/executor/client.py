@@ -1,5 +1,7 @@
 """Notice that the MCP client went away, without ever reading a byte of its stream."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import select
@@ -8,7 +10,11 @@ import struct
 import sys
 import termios
 from contextlib import suppress
-from types import TracebackType
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 # Only Linux tells that the peer of a socket will send no more; elsewhere both directions must be closed.
 if sys.platform == "linux":

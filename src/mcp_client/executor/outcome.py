@@ -1,13 +1,19 @@
 """How a server ended."""
 
+from __future__ import annotations
+
 import signal
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
 
 from mcp_client.errors import EXIT_SIGNAL_BASE, EXIT_TIMEOUT
-from mcp_client.sandbox.spec import Usage
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
-OutcomeKind = Literal["exit", "signal", "timeout", "oom"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
+
+    from mcp_client.sandbox.spec import Usage
+
+    OutcomeKind = Literal["exit", "signal", "timeout", "oom"]
 
 
 class Outcome(NamedTuple):

@@ -1,5 +1,7 @@
 """Version constraints on host runtimes, such as ``>=3.11,<3.12``."""
 
+from __future__ import annotations
+
 import re
 
 from mcp_client.errors import MCPError, printable

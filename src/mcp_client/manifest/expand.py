@@ -1,10 +1,16 @@
 """Variables in an entrypoint: ``${bundle}``, ``${data}``, ``${config.NAME}``; ``$${`` is a plain ``${``."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Mapping
 
 from mcp_client.errors import MCPError, printable
-from mcp_client.manifest.model import Entrypoint
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mcp_client.manifest.model import Entrypoint
 
 Value = str | tuple[str, ...]
 

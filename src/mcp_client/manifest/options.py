@@ -1,11 +1,17 @@
 """The values a user gives with ``--set NAME=VALUE``, checked against what the manifest declares."""
 
+from __future__ import annotations
+
 import os
 import re
-from collections.abc import Mapping, Sequence
 
 from mcp_client.errors import MCPError, printable
-from mcp_client.manifest.model import ConfigOption, Manifest
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mcp_client.manifest.model import ConfigOption, Manifest
 
 Value = str | tuple[str, ...]
 

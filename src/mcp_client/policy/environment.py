@@ -1,11 +1,16 @@
 """Which environment variables reach the server: none, but for those that somebody named."""
 
+from __future__ import annotations
+
 import os
 import re
-from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 

@@ -1,14 +1,19 @@
 """Choose the host runtime a server needs, and what of the host must be visible for it to run."""
 
+from __future__ import annotations
+
 import json
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from mcp_client.errors import EXIT_NOT_FOUND, MCPError, printable
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.manifest.constraint import matches
 from mcp_client.private import private_place, read_private, write_private
 from mcp_client.runtimes.places import candidates, is_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _LARGEST_MEMO = 1 << 20
 

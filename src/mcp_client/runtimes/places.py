@@ -5,9 +5,15 @@ read the home folder and pick a version. Neither is what a sandbox can execute, 
 favour of the installation they would have chosen.
 """
 
+from __future__ import annotations
+
 import os
 import re
-from collections.abc import Iterator, Mapping
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 # (folder below the home folder, environment variable that overrides it, pattern below it)

@@ -1,13 +1,17 @@
 """One protocol for the sandboxes of all platforms, and the one for this host."""
 
-import sys
-from typing import Protocol
+from __future__ import annotations
 
-from mcp_client.config.settings import OnMissing
+import sys
+
 from mcp_client.errors import MCPError
-from mcp_client.policy.model import Policy
-from mcp_client.runtimes.command import Command
-from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
+from mcp_client.light import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mcp_client.choices import OnMissing
+    from mcp_client.policy.model import Policy
+    from mcp_client.runtimes.command import Command
+    from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
 
 
 class SandboxedProcess(Protocol):

@@ -1,23 +1,29 @@
 """The Linux sandbox as the pipeline sees it: plan, controls, launch."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import stat
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.network.addresses import V4_BITS, V6_BITS, Address, Network
 from mcp_client.network.closed import POOL_V4, POOL_V6
 from mcp_client.network.pool import NAME_SERVICE
-from mcp_client.network.rules import Rule
-from mcp_client.policy.model import Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import layout, libc
 from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.linux.syscalls import AF_UNIX, CONNECTED_TYPES
-from mcp_client.sandbox.spec import Control, MountOperation, SandboxSpec, Way
+from mcp_client.sandbox.spec import SandboxSpec, Way
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcp_client.network.rules import Rule
+    from mcp_client.policy.model import Policy
+    from mcp_client.sandbox.spec import Control, MountOperation
 
 _EVERYWHERE = (Network(V4_BITS, 0, 0), Network(V6_BITS, 0, 0))
 _PATH = ("/usr/local/bin", "/usr/bin", "/bin")

@@ -1,11 +1,13 @@
 """Compiled system call filters, kept in the cache so that a warm start does not load libseccomp."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import struct
-from typing import NamedTuple
 
 from mcp_client.errors import MCPError
+from mcp_client.light import NamedTuple
 from mcp_client.private import read_private, write_private
 
 _SOURCES = ("syscalls.py", "seccomp.py", "restricted/syscalls.py")

@@ -4,6 +4,8 @@ For a user it is the user. Root becomes the kernel's overflow id, which owns not
 that root grants are then shown through an id-mapped mount, so that the grant means what it says.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 

@@ -6,6 +6,8 @@ step is applied before the server's exec; a step that fails is reported and ever
 imported once the root is swapped.
 """
 
+from __future__ import annotations
+
 import _socket
 import errno
 import fcntl
@@ -13,19 +15,26 @@ import os
 import select
 import signal
 import struct
-from collections.abc import Callable, Iterable
-from typing import NoReturn
 
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.linux import libc, mounts, privileges
-from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
-from mcp_client.sandbox.linux.filters import Filters
+from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener
 from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
 from mcp_client.sandbox.linux.metering import Meter
-from mcp_client.sandbox.linux.population import Namespace, Population
+from mcp_client.sandbox.linux.population import Namespace
 from mcp_client.sandbox.linux.reaper import FORWARDED_SIGNALS, Reaper
 from mcp_client.sandbox.linux.server import Confinement, become_server
-from mcp_client.sandbox.spec import Bind, SandboxSpec, Tmpfs
+from mcp_client.sandbox.spec import Bind, Tmpfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
+    from mcp_client.sandbox.linux.channel import Channel
+    from mcp_client.sandbox.linux.filters import Filters
+    from mcp_client.sandbox.linux.population import Population
+    from mcp_client.sandbox.spec import SandboxSpec
 
 HOSTNAME = "mcp"
 

@@ -1,12 +1,13 @@
 """The supervisor's side of the launch: fork, map the user, wait until the world is built, let go."""
 
+from __future__ import annotations
+
 import errno
 import os
 import signal
-from collections.abc import Iterable
-from typing import NoReturn
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.linux import identity, init, landlock, libc
 from mcp_client.sandbox.linux.cgroups import group as cgroup
 from mcp_client.sandbox.linux.channel import (
@@ -20,11 +21,17 @@ from mcp_client.sandbox.linux.channel import (
     Event,
 )
 from mcp_client.sandbox.linux.enforcement import Obtained, list_controls, may_observe_children
-from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
 from mcp_client.sandbox.linux.refusals import explain
 from mcp_client.sandbox.linux.server import most_tasks
-from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage
+from mcp_client.sandbox.spec import ProcessExit, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import NoReturn
+
+    from mcp_client.sandbox.linux.filters import Filters
+    from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
 
 _HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
 _HAPPENINGS: dict[bytes, Happening] = {

@@ -5,13 +5,20 @@ are then walked component by component without following links, so that nothing 
 granted folder can redirect a mount. New folders are only ever made in file systems of our own.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from collections.abc import Sequence
 
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.linux import libc
-from mcp_client.sandbox.spec import Bind, File, Freeze, Link, MountOperation, Proc, Sysctl, Tmpfs
+from mcp_client.sandbox.spec import Bind, File, Freeze, Link, Proc, Sysctl, Tmpfs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcp_client.sandbox.spec import MountOperation
 
 _ROOT_OPTIONS = {"mode": "0755", "size": "1m", "nr_inodes": "4096"}
 _SAFE = libc.MOUNT_ATTR_NOSUID | libc.MOUNT_ATTR_NODEV

@@ -1,5 +1,7 @@
 """A transient scope with a delegated group, from the user's systemd or from the machine's."""
 
+from __future__ import annotations
+
 import os
 import signal
 import stat
