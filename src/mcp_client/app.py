@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property, partial
 
 from mcp_client.config.load import load_settings
 from mcp_client.errors import MCPError
-from mcp_client.light import TYPE_CHECKING
+from mcp_client.light import TYPE_CHECKING, cached_property
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +77,8 @@ class App:
         """Artifacts, trees and resolutions."""
         from mcp_client.cache.store import Cache
 
-        return Cache(self.settings.cache, partial(_warn, self.settings.log))
+        log = self.settings.log
+        return Cache(self.settings.cache, lambda text: _warn(log, text))
 
     @cached_property
     def credentials(self) -> Credentials:

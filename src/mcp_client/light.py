@@ -7,12 +7,13 @@ compiled from text. ``signal`` and ``re`` import ``enum``, ``functools`` and ``c
 
 TYPE_CHECKING = False
 
-__all__ = ["TYPE_CHECKING", "NamedTuple", "Protocol", "cached_property", "sha256", "signal"]
+__all__ = ["TYPE_CHECKING", "NamedTuple", "Protocol", "cached_property", "pattern", "sha256", "signal"]
 
 if TYPE_CHECKING:
     import signal
     from functools import cached_property
     from hashlib import sha256
+    from re import compile as pattern
     from typing import NamedTuple, Protocol
 else:
     from _collections import _tuplegetter
@@ -37,7 +38,7 @@ else:
         """Computed when it is first asked for, and then an attribute of the instance."""
 
         def __init__(self, compute):
-            self._compute = compute
+            self.func = compute
             self.__doc__ = compute.__doc__
 
         def __set_name__(self, owner, name):
@@ -46,8 +47,22 @@ else:
         def __get__(self, instance, owner=None):
             if instance is None:
                 return self
-            value = instance.__dict__[self._name] = self._compute(instance)
+            value = instance.__dict__[self._name] = self.func(instance)
             return value
+
+    class pattern:  # noqa: N801  stands for a function
+        """A regular expression that is compiled, and ``re`` imported, when it is first used."""
+
+        def __init__(self, text):
+            self._text = text
+
+        def __getattr__(self, name):
+            import re
+
+            compiled = re.compile(self._text)
+            for method in ("finditer", "findall", "fullmatch", "match", "search", "split", "sub"):
+                setattr(self, method, getattr(compiled, method))
+            return getattr(compiled, name)
 
     class _Fields(type):
         """Makes a field of each annotation, as ``typing.NamedTuple`` does; it never looks at the types."""

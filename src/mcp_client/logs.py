@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import select
 import sys
-from contextlib import suppress
 
 from mcp_client.config.settings import LOG_LEVELS
 from mcp_client.errors import printable
@@ -59,14 +58,19 @@ class Log:
         # nobody reads must not keep it from its other duties.
         if not _has_room():
             return
-        with suppress(OSError, ValueError):
-            if self._form == "text" and level in _PLAIN:
-                shown = "".join(f" {name}={value}" for name, value in _safe(fields).items())
-                if sys.stderr is not None:
-                    sys.stderr.write(f"mcp: {level}: {_clean(event)}{shown}\n")
-                    sys.stderr.flush()
-            else:
-                getattr(self._open(), level)(event, **fields)
+        try:
+            self._write(level, event, fields)
+        except (OSError, ValueError):
+            return
+
+    def _write(self, level: LogLevel, event: str, fields: dict[str, object]) -> None:
+        if self._form == "text" and level in _PLAIN:
+            shown = "".join(f" {name}={value}" for name, value in _safe(fields).items())
+            if sys.stderr is not None:
+                sys.stderr.write(f"mcp: {level}: {_clean(event)}{shown}\n")
+                sys.stderr.flush()
+        else:
+            getattr(self._open(), level)(event, **fields)
 
     def _open(self) -> FilteringBoundLogger:
         if self._structured is None:

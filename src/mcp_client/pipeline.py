@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from hashlib import sha256
 
 from mcp_client import platforms
 from mcp_client.acquire import acquire, hold_package
@@ -15,7 +14,7 @@ from mcp_client.errors import MCPError
 from mcp_client.executor.client import ClientWatch, watch_parent
 from mcp_client.executor.supervise import SignalInbox, Supervisor
 from mcp_client.journal import record_end, record_failure, start_record, unexpected
-from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.light import TYPE_CHECKING, NamedTuple, sha256
 from mcp_client.manifest.entrypoint import select_entrypoint
 from mcp_client.manifest.expand import expand
 from mcp_client.manifest.model import from_form

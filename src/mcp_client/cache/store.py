@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import time
-from contextlib import suppress
 
 from mcp_client.cache.database import Database
 from mcp_client.cache.identity import identify, is_same, named_in
@@ -220,8 +219,8 @@ class Cache:
         before = named_in(self._identity(digest) or "")
         identity = identify(tree, [*named, *before])
         rows = [("tree", name, size_of(tree) if size is None else size, now, identity)]
-        with suppress(OSError):
-            rows.append(("bundle", name, os.stat(archive).st_size, now, ""))
+        if os.path.exists(archive):
+            rows.append(("bundle", name, os.path.getsize(archive), now, ""))
         self.database.note_all(_NOTE, rows)
 
     def watch(self, digest: Digest, named: Iterable[str]) -> None:

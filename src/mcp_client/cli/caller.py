@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+
+from mcp_client.light import signal
 
 
 def take_stock_of_the_caller() -> None:

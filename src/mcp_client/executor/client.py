@@ -9,7 +9,6 @@ import stat
 import struct
 import sys
 import termios
-from contextlib import suppress
 
 from mcp_client.light import TYPE_CHECKING
 
@@ -102,6 +101,7 @@ class ClientWatch:
         hung_up = ready.get(self._descriptor, 0) & HUNG_UP and self._wake_read not in ready
         if hung_up and unread_bytes(self._descriptor) == 0:
             # What was staged in the cache is swept by the next writer.
-            with suppress(OSError):
+            try:
                 os.write(2, b"mcp: the client left before the server was there; nothing was run\n")
-            os._exit(0)
+            finally:
+                os._exit(0)

@@ -13,10 +13,9 @@ import errno
 import fcntl
 import os
 import select
-import signal
 import struct
 
-from mcp_client.light import TYPE_CHECKING
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import libc, mounts, privileges
 from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener

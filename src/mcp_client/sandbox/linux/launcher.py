@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
-from mcp_client.light import TYPE_CHECKING
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import identity, init, landlock, libc
 from mcp_client.sandbox.linux.cgroups import group as cgroup
 from mcp_client.sandbox.linux.channel import (

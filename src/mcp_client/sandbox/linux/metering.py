@@ -7,10 +7,9 @@ unmapped memory files are not seen, and a stop reaches the whole server rather t
 from __future__ import annotations
 
 import os
-import signal
 import time
 
-from mcp_client.light import TYPE_CHECKING
+from mcp_client.light import TYPE_CHECKING, signal
 
 if TYPE_CHECKING:
     from mcp_client.policy.model import Limits

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 
-from mcp_client.light import TYPE_CHECKING, Protocol
+from mcp_client.light import TYPE_CHECKING, Protocol, signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 import stat
 import sys
 
-from mcp_client.light import TYPE_CHECKING
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import landlock, libc
 from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import load_gate

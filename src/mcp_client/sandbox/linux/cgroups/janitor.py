@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
-from mcp_client.light import TYPE_CHECKING
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.cgroups.hierarchy import passed_on, read_file, write_file
 
