@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
@@ -69,6 +70,8 @@ class LinuxProcess:
 
             exits, self.egress, entrance, self.ingress = make_passages(spec)
         supervisor = os.getpid()
+        # What is there now stays for good: a collector that looks at it would copy each page in both processes.
+        gc.freeze()
         child = os.fork()
         if child == 0:
             ours = (setup_read, events_read, control_write, diagnostics_read, self.egress, self.ingress)
