@@ -68,6 +68,7 @@ def acquire(
     _refuse_offline(app, reference)
     from contextlib import nullcontext
 
+    app.drop_head_start()
     with meanwhile or nullcontext():
         return _undisturbed(app, lambda: _resolve_and_fetch(app, reference, accept))
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mcp_client.registry.client import RegistryClient
     from mcp_client.registry.credentials import Credentials
     from mcp_client.sandbox.backend import Backend
+    from mcp_client.sandbox.linux.early import HeadStart
 
 EMBEDDED_REGISTRY = "embedded"
 
@@ -28,15 +29,20 @@ class App:
     An App belongs to one thread: neither the database nor the registry's connections can be shared.
     """
 
-    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
-        """``overrides`` are command line flags: config, log_level, offline, on_missing, registry, timeout."""
+    def __init__(
+        self, overrides: Mapping[str, str] | None = None, head_start: HeadStart | None = None
+    ) -> None:
+        """``overrides`` are command line flags: config, log_level, offline, on_missing, registry, timeout.
+
+        With a ``head_start`` the sandbox is being built already.
+        """
         self.overrides = dict(overrides or {})
+        self.head_start = head_start
 
     def with_overrides(self, overrides: Mapping[str, str | None]) -> App:
         """A copy with further flags; those that were not given (None) change nothing."""
-        return App(
-            {**self.overrides, **{key: value for key, value in overrides.items() if value is not None}}
-        )
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return App({**self.overrides, **given}, self.head_start)
 
     def at_registry(self, url: str) -> App:
         """A copy that asks the registry at ``url``, which a file named and not the user.
@@ -108,6 +114,11 @@ class App:
             on_dialect=lambda dialect: self.cache.resolutions.remember_dialect(origin, dialect),
         )
 
+    def drop_head_start(self) -> None:
+        """Before what takes long: processes that wait for orders would wait in vain, with our streams open."""
+        if self.head_start is not None:
+            self.head_start.drop()
+
     def close(self) -> None:
         """Let go of connections and of the database; each is opened again when it is needed."""
         for part in ("registry", "cache"):
@@ -127,7 +138,7 @@ class App:
         from mcp_client.sandbox.backend import open_backend
 
         filters = os.path.join(self.settings.cache.dir, "filters")
-        return open_backend(filters, self.settings.sandbox.on_missing)
+        return open_backend(filters, self.settings.sandbox.on_missing, self.head_start)
 
 
 def _warn(settings: LogSettings, text: str) -> None:

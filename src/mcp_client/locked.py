@@ -62,6 +62,7 @@ def acquire_entry(
         return package
     _refuse_unreachable(app, told, file)
     at = app if app.registry_url == told.registry else app.at_registry(told.registry)
+    app.drop_head_start()
     with meanwhile or nullcontext():
         return fetch_package(
             at, own, accept, before_record=at.cache.resolutions.forget_contradictions, checked=0.0

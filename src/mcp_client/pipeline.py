@@ -12,7 +12,6 @@ from mcp_client.app import EMBEDDED_REGISTRY
 from mcp_client.audit import events
 from mcp_client.errors import MCPError
 from mcp_client.executor.client import ClientWatch, watch_parent
-from mcp_client.executor.supervise import SignalInbox, Supervisor
 from mcp_client.journal import record_end, record_failure, start_record, unexpected
 from mcp_client.light import TYPE_CHECKING, NamedTuple, sha256
 from mcp_client.manifest.entrypoint import select_entrypoint
@@ -85,16 +84,20 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         announce_plan(app, plan)
         door = _open_door(app, plan, request)
         process = app.backend.launch(plan.spec)
+        # While others build: what was not needed so far.
+        from mcp_client.executor.supervise import SignalInbox, Supervisor
+
         inbox = SignalInbox()
         try:
             egress = None if process.egress is None else _open_egress(app, plan.policy, process.egress)
             front = None
             if door is not None and process.ingress is not None:
                 front = door.attend(process.ingress)
+            audit = app.audit
             process.await_ready()
             refuse_missing(process.controls, app.settings.sandbox.on_missing)
             announce_controls(app, process.controls)
-            app.audit.append(start_record(run_id, plan, process.controls, door))
+            audit.append(start_record(run_id, plan, process.controls, door))
         except BaseException:
             process.kill()
             raise
@@ -144,6 +147,8 @@ def plan_run(
     settings = app.settings
     backend = app.backend
     package, hold = hold_package(app, lambda: _acquire(app, request, meanwhile))
+    if app.head_start is not None:
+        app.head_start.advance()
     manifest = from_form(package.manifest_form)
     entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mcp_client.cli.flags import RunFlags
+    from mcp_client.sandbox.linux.early import HeadStart
 
 _FIRST_COLLECTION = 50_000
 
@@ -40,14 +41,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(overrides: Mapping[str, str], flags: RunFlags, arguments: Sequence[str]) -> int:
+    head_start = _begin() if sys.platform == "linux" else None
     from mcp_client.app import App
+
+    if head_start is not None:
+        head_start.advance()
     from mcp_client.cli.start import start
 
+    if head_start is not None:
+        head_start.advance()
     try:
-        return start(App(overrides), flags)
+        return start(App(overrides, head_start), flags)
     except KeyboardInterrupt:
         return EXIT_SIGNAL_BASE + 2
     except Exception as error:  # noqa: BLE001  the last resort of the program
         from mcp_client.cli.program import report_failure
 
         return report_failure(error, None, arguments)
+    finally:
+        if head_start is not None:
+            head_start.drop()
+
+
+def _begin() -> HeadStart:
+    """Before all that is only needed to decide: the kernel builds meanwhile."""
+    from mcp_client.sandbox.linux.early import HeadStart
+
+    return HeadStart()

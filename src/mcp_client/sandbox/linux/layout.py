@@ -137,6 +137,12 @@ def plan_mounts(
     return tuple(operations)
 
 
+def likely_binds() -> tuple[Bind, ...]:
+    """What plan_mounts() shows of this host to every server."""
+    standard = (*system(), *host_etc(), *_proc(listening=False), *devices())
+    return tuple(operation for operation in standard if isinstance(operation, Bind))
+
+
 def check_target(inside: str) -> None:
     """Refuse a mount over the sandbox's own places (``mount-refused``)."""
     for place in (*_RESERVED, "/usr", *(f"/{name}" for name in _USR_LINKS)):
