@@ -115,7 +115,7 @@ class App:
         )
 
     def drop_head_start(self) -> None:
-        """Before what takes long: processes that wait for orders would wait in vain, with our streams open."""
+        """Before what takes long: processes that wait for orders would keep our streams open meanwhile."""
         if self.head_start is not None:
             self.head_start.drop()
 

@@ -74,7 +74,7 @@ class Backend(Protocol):
 def open_backend(filter_folder: str, on_missing: OnMissing, head_start: HeadStart | None = None) -> Backend:
     """The sandbox of this platform. Raises ``sandbox-unavailable`` where there is none.
 
-    ``filter_folder`` keeps compiled system call filters; with a ``head_start`` building has begun already. The
+    ``filter_folder`` keeps compiled system call filters; with a ``head_start`` building has begun. The
     weaker sandbox of a platform is only looked at with "degrade".
     """
     if sys.platform == "linux":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 
+from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.linux.init import run_child
 from mcp_client.sandbox.linux.launcher import LinuxProcess
@@ -37,7 +38,7 @@ class EarlyProcess(LinuxProcess):
         os.close(source)
 
     def advance(self) -> None:
-        """Do our part of what they do, as far as they have come; failures show in build()."""
+        """Do our part of what they do, as far as they have come. Raises like build()."""
         if self._met == 0 and self._has_come():
             self._map_porter()
         if self._met == 1 and self._has_come():
@@ -100,9 +101,12 @@ class HeadStart:
             self._process = None
 
     def advance(self) -> None:
-        """To be called now and then."""
+        """To be called now and then; what fails is left to a launch in earnest, which tells why."""
         if self._process is not None:
-            self._process.advance()
+            try:
+                self._process.advance()
+            except MCPError:
+                self.drop()
 
     def take(self, spec: SandboxSpec) -> EarlyProcess | None:
         """The process if it suits ``spec``, which is to build it then; otherwise it is gone."""

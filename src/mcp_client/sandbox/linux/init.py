@@ -140,7 +140,7 @@ def _become_init(orders: Orders, channel: Channel, clones: dict[int, int]) -> No
         else:
             channel.exits.open()
         libc.sethostname(HOSTNAME)
-    with step("leave the host's mounts"):
+    with step("open mount sources"):
         libc.make_mounts_private()
         likely = mounts.clone_likely(orders.likely)
     spec, filters = orders.await_complete()
