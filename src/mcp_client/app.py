@@ -7,6 +7,7 @@ import os
 from mcp_client.config.load import load_settings
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING, cached_property
+from mcp_client.memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,10 +121,11 @@ class App:
             self.head_start.drop()
 
     def close(self) -> None:
-        """Let go of connections and of the database; each is opened again when it is needed."""
+        """Let go of connections, the database and free memory; each is there again when it is needed."""
         for part in ("registry", "cache"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
+        give_back()
 
     @cached_property
     def audit(self) -> AuditLog:

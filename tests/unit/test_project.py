@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 # Words and stand-ins, which every module may use.
 GROUND = {"choices", "light", "plainjson"}
-LEAVES = {"digest", "errors", "platforms", "private", "reference", "resolution", *GROUND}
+LEAVES = {"digest", "errors", "memory", "platforms", "private", "reference", "resolution", *GROUND}
 LEAF_IMPORTS = {"digest": {"errors"}, "reference": {"errors"}, "resolution": {"digest", "reference"}}
 # What a package may know of another one, beside the leaves: values that flow through it, never its work.
 PACKAGE_IMPORTS = {
