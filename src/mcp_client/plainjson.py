@@ -35,13 +35,14 @@ except (ImportError, AttributeError, TypeError):
 
 def loads(text: str | bytes) -> Any:
     """As json.loads(); raises ValueError and RecursionError as that does."""
-    if _scan is not None and isinstance(text, str):
+    if _scan is not None:
         try:
-            value, end = _scan(text, 0)
+            shown = text if isinstance(text, str) else text.decode()
+            value, end = _scan(shown, 0)
         except (StopIteration, ValueError):
             pass
         else:
-            if end == len(text):
+            if end == len(shown):
                 return value
     import json
 

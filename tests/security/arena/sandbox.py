@@ -27,7 +27,7 @@ from mcp_client.runtimes.find import Host, Runtime, find_runtime
 from mcp_client.sandbox.linux.backend import LinuxBackend
 from mcp_client.sandbox.linux.early import HeadStart
 from mcp_client.sandbox.linux.launcher import LinuxProcess
-from mcp_client.sandbox.spec import Control, ProcessExit, SandboxSpec
+from mcp_client.sandbox.spec import Bind, Control, ProcessExit, SandboxSpec
 
 SMALL = DEFAULT_LIMITS._replace(memory=64 << 20)
 
@@ -169,7 +169,9 @@ def run_command(
 
 
 def _launch(spec: SandboxSpec, *, early: bool) -> LinuxProcess:
-    head_start = HeadStart() if early else None
+    granted = any(isinstance(operation, Bind) and operation.granted for operation in spec.mounts)
+    suits = spec.way is None and spec.port is None and not (granted and os.geteuid() == 0)
+    head_start = HeadStart() if early and suits else None
     try:
         process = LinuxBackend(filter_folder(), head_start).launch(spec)
     finally:
