@@ -1,23 +1,30 @@
 """From a reference to a verified, unpacked package: out of the cache, or from the registry by way of it."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import NamedTuple, TypeVar
+from __future__ import annotations
 
-from mcp_client.app import App
+import time
+
 from mcp_client.audit import events
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.manifest.entrypoint import files_of
 from mcp_client.manifest.model import Manifest, from_form, is_current, to_form
-from mcp_client.reference import PackageReference
-from mcp_client.resolution import Resolution, Standing
+from mcp_client.resolution import Standing
 from mcp_client.standing import refuse_moved, refuse_status, refuse_unfit, weigh
 
-Accept = Callable[[Manifest, str | None], object]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from typing import TypeVar
 
-_Result = TypeVar("_Result")
+    from mcp_client.app import App
+    from mcp_client.reference import PackageReference
+    from mcp_client.resolution import Resolution
+
+    _Result = TypeVar("_Result")
+
+    Accept = Callable[[Manifest, str | None], object]
 
 _ATTEMPTS = 4
 _NO_REFUSAL = frozenset(
@@ -59,6 +66,9 @@ def acquire(
             refuse_unfit(package)
             return package
     _refuse_offline(app, reference)
+    from contextlib import nullcontext
+
+    app.drop_head_start()
     with meanwhile or nullcontext():
         return _undisturbed(app, lambda: _resolve_and_fetch(app, reference, accept))
 
@@ -130,8 +140,12 @@ def describe(app: App, reference: PackageReference) -> Described:
         return Described(package.resolution, from_form(package.manifest_form), package.standing, cached=True)
     _refuse_offline(app, reference)
     resolution = app.registry.resolve(reference)
-    with _looked_at():
+    try:
         weigh(app.cache.resolutions, resolution)
+    except MCPError as error:
+        # It may be looked at though it may not run.
+        if error.code != "package-revoked":
+            raise
     with _nothing_refused_stays(app, resolution):
         manifest = verified_manifest(app, resolution)
         now = time.time()
@@ -184,16 +198,6 @@ def verified_manifest(app: App, resolution: Resolution) -> Manifest:
     return manifest
 
 
-@contextmanager
-def _looked_at() -> Iterator[None]:
-    """Go on with what may be looked at though it may not run."""
-    try:
-        yield
-    except MCPError as error:
-        if error.code != "package-revoked":
-            raise
-
-
 def _cached(app: App, reference: PackageReference) -> CachedPackage | None:
     """The package as it is in the cache; a form that another release made is made anew."""
     package = app.cache.find(reference, app.registry_url)
@@ -219,22 +223,28 @@ def _refuse_offline(app: App, reference: PackageReference) -> None:
     )
 
 
-@contextmanager
-def _nothing_refused_stays(app: App, resolution: Resolution) -> Iterator[None]:
+class _nothing_refused_stays:  # noqa: N801  reads as the statement it is used as
     """When a package is refused, remove what was stored for it and belongs to no other.
 
     A failure that says nothing about the package leaves it alone: another process may be about to succeed.
     """
-    try:
-        yield
-    except MCPError as error:
-        if error.code in _NO_REFUSAL:
-            raise
-        digests = set(resolution.digests)
+
+    def __init__(self, app: App, resolution: Resolution) -> None:
+        self._app, self._digests = app, set(resolution.digests)
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """The failure goes on."""
+        if not isinstance(error, MCPError) or error.code in _NO_REFUSAL:
+            return
+        from contextlib import suppress
+
+        cache = self._app.cache
         with suppress(MCPError):
-            orphans = {e.digest for e in app.cache.entries() if e.digest in digests and not e.references}
-            app.cache.remove(orphans)
-        raise
+            orphans = {e.digest for e in cache.entries() if e.digest in self._digests and not e.references}
+            cache.remove(orphans)
 
 
 def check_unmoved(app: App, resolution: Resolution) -> None:

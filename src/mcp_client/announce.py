@@ -1,19 +1,20 @@
 """What ``mcp run`` says about a server on standard error, before it runs and while it does."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-from mcp_client.app import App
 from mcp_client.audit.redact import redact_args
 from mcp_client.errors import printable
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.enforcement import missing_walls
-from mcp_client.sandbox.spec import Control, Happening
 from mcp_client.standing import deprecation
 
 if TYPE_CHECKING:
+    from mcp_client.app import App
     from mcp_client.pipeline import RunPlan
+    from mcp_client.sandbox.spec import Control, Happening
 
 
-def announce_plan(app: App, plan: "RunPlan") -> None:
+def announce_plan(app: App, plan: RunPlan) -> None:
     """Say what is about to happen (with ``-v``), and warn of what will not be as somebody may expect."""
     resolution = plan.package.resolution
     app.log.info(f"{resolution.reference} is here and verified", bundle=resolution.bundle.digest)
@@ -38,7 +39,7 @@ def announce_controls(app: App, controls: tuple[Control, ...]) -> None:
         app.log.warning(f"{control.name} is {control.state}: {control.mechanism}")
 
 
-def announce_event(app: App, plan: "RunPlan", happened: Happening) -> None:
+def announce_event(app: App, plan: RunPlan, happened: Happening) -> None:
     """Tell once what the server must not do, so that nobody has to guess why it fails."""
     if happened == "program-refused":
         app.log.warning("the server tried to execute another program; its policy says subprocess: false")

@@ -1,21 +1,25 @@
 """The composition root: builds each part when it is first asked for, and once."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 from mcp_client.config.load import load_settings
-from mcp_client.config.settings import LogSettings, Settings
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING, cached_property
+from mcp_client.memory import give_back
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_client.audit.log import AuditLog
     from mcp_client.cache.store import Cache
+    from mcp_client.config.settings import LogSettings, Settings
     from mcp_client.logs import Log
     from mcp_client.registry.client import RegistryClient
     from mcp_client.registry.credentials import Credentials
     from mcp_client.sandbox.backend import Backend
+    from mcp_client.sandbox.linux.early import HeadStart
 
 EMBEDDED_REGISTRY = "embedded"
 
@@ -26,17 +30,22 @@ class App:
     An App belongs to one thread: neither the database nor the registry's connections can be shared.
     """
 
-    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
-        """``overrides`` are command line flags: config, log_level, offline, on_missing, registry, timeout."""
+    def __init__(
+        self, overrides: Mapping[str, str] | None = None, head_start: HeadStart | None = None
+    ) -> None:
+        """``overrides`` are command line flags: config, log_level, offline, on_missing, registry, timeout.
+
+        With a ``head_start`` the sandbox is being built already.
+        """
         self.overrides = dict(overrides or {})
+        self.head_start = head_start
 
-    def with_overrides(self, overrides: Mapping[str, str | None]) -> "App":
+    def with_overrides(self, overrides: Mapping[str, str | None]) -> App:
         """A copy with further flags; those that were not given (None) change nothing."""
-        return App(
-            {**self.overrides, **{key: value for key, value in overrides.items() if value is not None}}
-        )
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return App({**self.overrides, **given}, self.head_start)
 
-    def at_registry(self, url: str) -> "App":
+    def at_registry(self, url: str) -> App:
         """A copy that asks the registry at ``url``, which a file named and not the user.
 
         Raises ``registry-protocol`` for this machine, whose services trust who reaches them, unless the
@@ -64,28 +73,29 @@ class App:
         return self.settings.registry.url or EMBEDDED_REGISTRY
 
     @cached_property
-    def log(self) -> "Log":
+    def log(self) -> Log:
         """What we say on standard error."""
         from mcp_client.logs import Log
 
         return Log(self.settings.log.level, self.settings.log.format)
 
     @cached_property
-    def cache(self) -> "Cache":
+    def cache(self) -> Cache:
         """Artifacts, trees and resolutions."""
         from mcp_client.cache.store import Cache
 
-        return Cache(self.settings.cache, partial(_warn, self.settings.log))
+        log = self.settings.log
+        return Cache(self.settings.cache, lambda text: _warn(log, text))
 
     @cached_property
-    def credentials(self) -> "Credentials":
+    def credentials(self) -> Credentials:
         """Tokens by registry origin."""
         from mcp_client.registry.credentials import Credentials
 
         return Credentials(os.path.join(self.settings.home, "auth.json"))
 
     @cached_property
-    def registry(self) -> "RegistryClient":
+    def registry(self) -> RegistryClient:
         """The registry everything is resolved at. Raises ``offline-missing`` where none may be asked."""
         from mcp_client.registry.client import open_registry
         from mcp_client.registry.urls import origin_of
@@ -105,26 +115,32 @@ class App:
             on_dialect=lambda dialect: self.cache.resolutions.remember_dialect(origin, dialect),
         )
 
+    def drop_head_start(self) -> None:
+        """Before what takes long: processes that wait for orders would keep our streams open meanwhile."""
+        if self.head_start is not None:
+            self.head_start.drop()
+
     def close(self) -> None:
-        """Let go of connections and of the database; each is opened again when it is needed."""
+        """Let go of connections, the database and free memory; each is there again when it is needed."""
         for part in ("registry", "cache"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
+        give_back()
 
     @cached_property
-    def audit(self) -> "AuditLog":
+    def audit(self) -> AuditLog:
         """The record of every run."""
         from mcp_client.audit.log import AuditLog
 
         return AuditLog(self.settings.audit)
 
     @cached_property
-    def backend(self) -> "Backend":
+    def backend(self) -> Backend:
         """The sandbox of this platform. Raises ``sandbox-unavailable``."""
         from mcp_client.sandbox.backend import open_backend
 
         filters = os.path.join(self.settings.cache.dir, "filters")
-        return open_backend(filters, self.settings.sandbox.on_missing)
+        return open_backend(filters, self.settings.sandbox.on_missing, self.head_start)
 
 
 def _warn(settings: LogSettings, text: str) -> None:

@@ -1,12 +1,15 @@
 """SHA-256 digests, parsed once at the edge."""
 
-import re
+from __future__ import annotations
+
 import sys
-from typing import NamedTuple
 
 from mcp_client.errors import MCPError
+from mcp_client.light import NamedTuple
 
-_PATTERN = re.compile(r"sha256:([0-9a-f]{64})\Z")
+_PREFIX = "sha256:"
+_LENGTH = 64
+_DIGITS = frozenset("0123456789abcdef")
 
 
 class Digest(NamedTuple):
@@ -25,11 +28,11 @@ class Digest(NamedTuple):
 
 def parse_digest(text: str) -> Digest:
     """Parse ``sha256:<64 hex>``; anything else, a path above all, raises ``digest-invalid``."""
-    match = _PATTERN.match(text)
-    if match is None:
+    digits = text.removeprefix(_PREFIX)
+    if not text.startswith(_PREFIX) or len(digits) != _LENGTH or not _DIGITS.issuperset(digits):
         raise MCPError(
             "digest-invalid",
             f"not a SHA-256 digest: {text[:80]!r}",
             hint="a digest is 'sha256:' and 64 lower-case hexadecimal digits",
         )
-    return Digest(match[1])
+    return Digest(digits)

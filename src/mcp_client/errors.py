@@ -5,7 +5,12 @@ what was expected and what was found, and a hint with the next thing to do. Libr
 ``cli.program`` turns a failure into an exit status.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2

@@ -1,16 +1,17 @@
 """What ``mcp run`` writes into the audit log, from the values of its pipeline."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-from mcp_client.app import App
 from mcp_client.audit import events
 from mcp_client.errors import MCPError
-from mcp_client.executor.outcome import Outcome
-from mcp_client.reference import PackageReference
-from mcp_client.sandbox.spec import Control
+from mcp_client.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mcp_client.app import App
+    from mcp_client.executor.outcome import Outcome
     from mcp_client.pipeline import RunPlan
+    from mcp_client.reference import PackageReference
+    from mcp_client.sandbox.spec import Control
     from mcp_client.serving import Bridged, Endpoint
 
 # Failures that are nobody's decision: the audit log tells them from refusals.
@@ -29,7 +30,7 @@ _FAULTS = frozenset(
 
 
 def start_record(
-    run_id: str, plan: "RunPlan", controls: tuple[Control, ...], door: "Endpoint | Bridged | None"
+    run_id: str, plan: RunPlan, controls: tuple[Control, ...], door: Endpoint | Bridged | None
 ) -> events.Record:
     """A server is about to run."""
     resolution = plan.package.resolution

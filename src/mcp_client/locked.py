@@ -1,18 +1,25 @@
 """From a lock file's entry to a package: exactly these bytes, and no registry is asked what they are."""
 
+from __future__ import annotations
+
 import os
 from contextlib import AbstractContextManager, nullcontext, suppress
 
-from mcp_client.acquire import Accept, fetch_package
-from mcp_client.app import App
+from mcp_client.acquire import fetch_package
 from mcp_client.cache.resolutions import Known, version_moved
-from mcp_client.cache.store import ArtifactKind, CachedPackage
+from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.lock import entry, read_lock
 from mcp_client.manifest.model import is_current
-from mcp_client.reference import PackageReference
-from mcp_client.resolution import Descriptor, Resolution
 from mcp_client.standing import refuse_status
+
+if TYPE_CHECKING:
+    from mcp_client.acquire import Accept
+    from mcp_client.app import App
+    from mcp_client.cache.store import ArtifactKind
+    from mcp_client.reference import PackageReference
+    from mcp_client.resolution import Descriptor, Resolution
 
 # What a lock says about a registry is not what that registry said: kept apart, a hostile lock can neither be
 # taken for the registry's answer later nor reach the data of a package it only claims to be.
@@ -55,6 +62,7 @@ def acquire_entry(
         return package
     _refuse_unreachable(app, told, file)
     at = app if app.registry_url == told.registry else app.at_registry(told.registry)
+    app.drop_head_start()
     with meanwhile or nullcontext():
         return fetch_package(
             at, own, accept, before_record=at.cache.resolutions.forget_contradictions, checked=0.0

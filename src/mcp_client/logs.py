@@ -5,16 +5,21 @@ everything in the ``json`` format go through structlog, which is imported when t
 a run at the default level never pays for it.
 """
 
+from __future__ import annotations
+
 import select
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
-from mcp_client.config.settings import LOG_LEVELS, LogFormat, LogLevel
+from mcp_client.config.settings import LOG_LEVELS
 from mcp_client.errors import printable
+from mcp_client.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+    from mcp_client.choices import LogFormat, LogLevel
 
 _LIMIT = 900
 _PATIENCE_MILLISECONDS = 200
@@ -53,16 +58,21 @@ class Log:
         # nobody reads must not keep it from its other duties.
         if not _has_room():
             return
-        with suppress(OSError, ValueError):
-            if self._form == "text" and level in _PLAIN:
-                shown = "".join(f" {name}={value}" for name, value in _safe(fields).items())
-                if sys.stderr is not None:
-                    sys.stderr.write(f"mcp: {level}: {_clean(event)}{shown}\n")
-                    sys.stderr.flush()
-            else:
-                getattr(self._open(), level)(event, **fields)
+        try:
+            self._write(level, event, fields)
+        except (OSError, ValueError):
+            return
 
-    def _open(self) -> "FilteringBoundLogger":
+    def _write(self, level: LogLevel, event: str, fields: dict[str, object]) -> None:
+        if self._form == "text" and level in _PLAIN:
+            shown = "".join(f" {name}={value}" for name, value in _safe(fields).items())
+            if sys.stderr is not None:
+                sys.stderr.write(f"mcp: {level}: {_clean(event)}{shown}\n")
+                sys.stderr.flush()
+        else:
+            getattr(self._open(), level)(event, **fields)
+
+    def _open(self) -> FilteringBoundLogger:
         if self._structured is None:
             self._structured = _structlog(self._form)
         return self._structured
@@ -75,7 +85,7 @@ def _has_room() -> bool:
     return bool(poll.poll(_PATIENCE_MILLISECONDS))
 
 
-def _structlog(form: LogFormat) -> "FilteringBoundLogger":
+def _structlog(form: LogFormat) -> FilteringBoundLogger:
     import structlog
 
     stream = sys.stderr
@@ -98,7 +108,7 @@ def _structlog(form: LogFormat) -> "FilteringBoundLogger":
     return logger
 
 
-def _safe_processor(_logger: "WrappedLogger", _name: str, event: "EventDict") -> "EventDict":
+def _safe_processor(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     return _safe(dict(event))
 
 

@@ -1,41 +1,44 @@
 """The story of ``mcp run``, from a reference to an outcome. Read this file first."""
 
+from __future__ import annotations
+
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_client import platforms
 from mcp_client.acquire import acquire, hold_package
 from mcp_client.announce import announce_controls, announce_event, announce_plan
-from mcp_client.app import EMBEDDED_REGISTRY, App
+from mcp_client.app import EMBEDDED_REGISTRY
 from mcp_client.audit import events
-from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError
 from mcp_client.executor.client import ClientWatch, watch_parent
-from mcp_client.executor.outcome import Outcome
-from mcp_client.executor.supervise import SignalInbox, Supervisor
 from mcp_client.journal import record_end, record_failure, start_record, unexpected
+from mcp_client.light import TYPE_CHECKING, NamedTuple, sha256
 from mcp_client.manifest.entrypoint import select_entrypoint
 from mcp_client.manifest.expand import expand
-from mcp_client.manifest.model import Entrypoint, Manifest, from_form
+from mcp_client.manifest.model import from_form
 from mcp_client.manifest.options import check_options
 from mcp_client.policy.decide import Grants, decide
 from mcp_client.policy.environment import parse_grant, read_env_file
 from mcp_client.policy.folders import grant_folder, parse_mount
-from mcp_client.policy.model import Folder, Policy
-from mcp_client.reference import PackageReference
-from mcp_client.resolution import Resolution
 from mcp_client.runtimes.command import check_file, resolve_command
 from mcp_client.runtimes.find import Host
 from mcp_client.sandbox.enforcement import refuse_missing
-from mcp_client.sandbox.spec import SandboxSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from mcp_client.app import App
+    from mcp_client.cache.store import CachedPackage
     from mcp_client.executor.egress import Egress
+    from mcp_client.executor.outcome import Outcome
+    from mcp_client.manifest.model import Entrypoint, Manifest
+    from mcp_client.policy.model import Folder, Policy
+    from mcp_client.reference import PackageReference
+    from mcp_client.resolution import Resolution
     from mcp_client.revalidate import Revalidation
+    from mcp_client.sandbox.spec import SandboxSpec
     from mcp_client.serving import Bridged, Endpoint, EndpointRequest
 
 
@@ -50,7 +53,7 @@ class RunRequest(NamedTuple):
     network: Sequence[str] = ()
     options: Sequence[tuple[str, str]] = ()
     lock: str | None = None
-    endpoint: "EndpointRequest | None" = None
+    endpoint: EndpointRequest | None = None
 
 
 class RunPlan(NamedTuple):
@@ -81,16 +84,20 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         announce_plan(app, plan)
         door = _open_door(app, plan, request)
         process = app.backend.launch(plan.spec)
+        # While others build: what was not needed so far.
+        from mcp_client.executor.supervise import SignalInbox, Supervisor
+
         inbox = SignalInbox()
         try:
             egress = None if process.egress is None else _open_egress(app, plan.policy, process.egress)
             front = None
             if door is not None and process.ingress is not None:
                 front = door.attend(process.ingress)
+            audit = app.audit
             process.await_ready()
             refuse_missing(process.controls, app.settings.sandbox.on_missing)
             announce_controls(app, process.controls)
-            app.audit.append(start_record(run_id, plan, process.controls, door))
+            audit.append(start_record(run_id, plan, process.controls, door))
         except BaseException:
             process.kill()
             raise
@@ -140,6 +147,8 @@ def plan_run(
     settings = app.settings
     backend = app.backend
     package, hold = hold_package(app, lambda: _acquire(app, request, meanwhile))
+    if app.head_start is not None:
+        app.head_start.advance()
     manifest = from_form(package.manifest_form)
     entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)
@@ -233,7 +242,7 @@ def _data_folder(home: str, resolution: Resolution) -> str:
     return path
 
 
-def _revalidate(app: App, package: CachedPackage, run_id: str) -> "Revalidation | None":
+def _revalidate(app: App, package: CachedPackage, run_id: str) -> Revalidation | None:
     """Off the critical path: ask the registry now and then how a cached package stands by now.
 
     What a lock binds is asked about by ``mcp lock --check``; the registry inside this program never changes.
@@ -247,7 +256,7 @@ def _revalidate(app: App, package: CachedPackage, run_id: str) -> "Revalidation 
     return begin(app, resolution, run_id)
 
 
-def _open_egress(app: App, policy: Policy, channel: int) -> "Egress":
+def _open_egress(app: App, policy: Policy, channel: int) -> Egress:
     """What decides about the server's connections; most servers have none, and load nothing of it."""
     from mcp_client.executor.egress import Egress
     from mcp_client.network.decide import RuleSet
@@ -259,7 +268,7 @@ def _open_egress(app: App, policy: Policy, channel: int) -> "Egress":
     return Egress(channel, Engine(rules, app.log.warning, os.environ))
 
 
-def _open_door(app: App, plan: RunPlan, request: RunRequest) -> "Endpoint | Bridged | None":
+def _open_door(app: App, plan: RunPlan, request: RunRequest) -> Endpoint | Bridged | None:
     """The way in to a server that listens. Raises ``transport-unsupported`` for one that does not."""
     if plan.manifest.http is None:
         if request.endpoint is not None and request.endpoint.listens:

@@ -1,5 +1,7 @@
 """Names of platforms as manifests write them: ``<os>-<arch>``."""
 
+from __future__ import annotations
+
 import os
 import sys
 

@@ -6,9 +6,15 @@ Under sudo the home folder may belong to another user, who must not be able to t
 way of what is remembered there.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterable
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _OTHERS_WRITE = 0o022
 

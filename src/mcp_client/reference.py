@@ -1,25 +1,31 @@
 """Package references: immutable names of one package at one state."""
 
-import re
-from typing import Literal, NamedTuple
+from __future__ import annotations
 
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING, NamedTuple, pattern
 
-ReferenceKind = Literal["version", "sha", "digest"]
+if TYPE_CHECKING:
+    from typing import Literal
+
+    ReferenceKind = Literal["version", "sha", "digest"]
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,127}"
-_PACKAGE = re.compile(rf"({_NAME})/({_NAME})\Z")
+_PACKAGE = pattern(rf"({_NAME})/({_NAME})\Z")
 # Semantic Versioning 2.0.0, section 2 to 10, exact versions only.
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _PRERELEASE = rf"(?:{_NUMBER}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
-_VERSION = re.compile(
+_VERSION = pattern(
     rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
     rf"(?:-{_PRERELEASE}(?:\.{_PRERELEASE})*)?(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?\Z"
 )
-_SHA = re.compile(r"sha:[0-9a-f]{7,64}\Z")
-_DIGEST = re.compile(r"digest:sha256:[0-9a-f]{64}\Z")
-_LOOKS_MUTABLE = re.compile(r"[~^><=*]|\bx\b|^v?\d+(\.\d+)?$|^[a-z]+$", re.IGNORECASE)
+_SHA = pattern(r"sha:[0-9a-f]{7,64}\Z")
+_DIGEST = pattern(r"digest:sha256:[0-9a-f]{64}\Z")
+_LOOKS_MUTABLE = pattern(r"(?i)[~^><=*]|\bx\b|^v?\d+(\.\d+)?$|^[a-z]+$")
 _MAX_LENGTH = 512
+_MAX_NAME = 128
+_NUMBERS = 3
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
 class PackageReference(NamedTuple):
@@ -45,6 +51,9 @@ def parse_reference(text: str) -> PackageReference:
     Raises ``reference-mutable`` for labels and ranges (``latest``, ``^1``, no version at all) and
     ``reference-invalid`` for everything else that is not a reference.
     """
+    plain = _plain(text)
+    if plain is not None:
+        return plain
     package, at, selector = text.partition("@")
     match = _PACKAGE.match(package)
     if match is None or len(text) > _MAX_LENGTH:
@@ -75,3 +84,24 @@ def parse_reference(text: str) -> PackageReference:
             hint=f"write {package}@1.2.3, {package}@sha:<7-64 hex> or {package}@digest:sha256:<64 hex>",
         )
     return PackageReference(match[1], match[2], kind, selector)
+
+
+def _plain(text: str) -> PackageReference | None:
+    """What nearly every run is asked for, ``org/name@1.2.3``, by hand: importing ``re`` takes 6 ms."""
+    package, _, version = text.partition("@")
+    org, _, name = package.partition("/")
+    numbers = version.split(".")
+    if (
+        len(numbers) == _NUMBERS
+        and all(number.isascii() and number.isdecimal() for number in numbers)
+        and not any(number.startswith("0") and number != "0" for number in numbers)
+        and _is_name(org)
+        and _is_name(name)
+        and len(text) <= _MAX_LENGTH
+    ):
+        return PackageReference(org, name, "version", version)
+    return None
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= _MAX_NAME and _NAME_CHARACTERS.issuperset(text) and text[0] not in "._-"

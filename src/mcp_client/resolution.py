@@ -1,11 +1,14 @@
 """What a registry says a reference means, and how that stands since."""
 
-from typing import Literal, NamedTuple
+from __future__ import annotations
 
-from mcp_client.digest import Digest
-from mcp_client.reference import PackageReference
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
-Status = Literal["published", "deprecated", "revoked", "quarantined"]
+if TYPE_CHECKING:
+    from mcp_client.choices import Status
+    from mcp_client.digest import Digest
+    from mcp_client.reference import PackageReference
+
 RETRY_SECONDS = 300.0
 
 

@@ -1,9 +1,15 @@
 """May a package still run: what its registry says now, held against what it said before."""
 
-from mcp_client.cache.resolutions import Resolutions, version_moved
-from mcp_client.cache.store import CachedPackage
+from __future__ import annotations
+
+from mcp_client.cache.resolutions import version_moved
 from mcp_client.errors import MCPError, printable
-from mcp_client.resolution import Resolution
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_client.cache.resolutions import Resolutions
+    from mcp_client.cache.store import CachedPackage
+    from mcp_client.resolution import Resolution
 
 
 def refuse_unfit(package: CachedPackage) -> None:

@@ -10,6 +10,32 @@ from kit.command import EXECUTABLE, Mcp, refused
 
 REFERENCE = programs.single().reference
 HEAVY = {"click", "h11", "httpx", "pydantic", "structlog", "asyncio", "psutil", "filelock", "yaml"}
+# Of the standard library; the first ones would bring the others with them.
+HEAVY |= {
+    "typing",
+    "re",
+    "enum",
+    "signal",
+    "json",
+    "contextlib",
+    "dataclasses",
+    "datetime",
+    "sqlite3",
+    "weakref",
+}
+HEAVY |= {
+    "hashlib",
+    "_hashlib",
+    "pathlib",
+    "tempfile",
+    "subprocess",
+    "shutil",
+    "socket",
+    "ipaddress",
+    "email",
+    "ssl",
+}
+HEAVY |= {"urllib", "fnmatch", "inspect", "logging", "threading", "traceback"}
 
 
 def imported(report: str) -> set[str]:

@@ -14,7 +14,9 @@ import mcp_client
 SOURCE = os.path.dirname(os.path.abspath(mcp_client.__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-LEAVES = {"digest", "errors", "platforms", "private", "reference", "resolution"}
+# Words and stand-ins, which every module may use.
+GROUND = {"choices", "light", "plainjson"}
+LEAVES = {"digest", "errors", "memory", "platforms", "private", "reference", "resolution", *GROUND}
 LEAF_IMPORTS = {"digest": {"errors"}, "reference": {"errors"}, "resolution": {"digest", "reference"}}
 # What a package may know of another one, beside the leaves: values that flow through it, never its work.
 PACKAGE_IMPORTS = {
@@ -120,7 +122,7 @@ def may_import(module, target):
     if other == package and package not in LEAVES | COMPOSITION:
         return True
     if package in LEAVES:
-        return target in LEAF_IMPORTS.get(package, set())
+        return (target in GROUND and package != "light") or target in LEAF_IMPORTS.get(package, set())
     if package in PACKAGE_IMPORTS:
         return target in LEAVES or target in PACKAGE_IMPORTS[package]
     if package in COMPOSITION:

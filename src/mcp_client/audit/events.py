@@ -6,20 +6,26 @@ somebody accepted that a reference means something else. Records name variables 
 and every text is redacted and bounded.
 """
 
+from __future__ import annotations
+
 import os
 import pwd
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mcp_client.audit.redact import redact, redact_args, redact_url
-from mcp_client.resolution import Resolution
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from mcp_client.resolution import Resolution
+
+    Record = dict[str, Any]
 
 VERSION = 1
 _MAX_DEPTH = 6
 _MAX_ITEMS = 1000
-
-Record = dict[str, Any]
 
 
 def new_run_id() -> str:
@@ -157,7 +163,7 @@ def _clean(value: Any, depth: int = 0) -> Any:
     """JSON values only, texts redacted, lists and nesting bounded."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    if depth < _MAX_DEPTH and isinstance(value, Mapping):
+    if depth < _MAX_DEPTH and hasattr(value, "items"):
         return {redact(str(key)): _clean(item, depth + 1) for key, item in list(value.items())[:_MAX_ITEMS]}
     if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
         return [_clean(item, depth + 1) for item in list(value)[:_MAX_ITEMS]]

@@ -8,19 +8,23 @@ Writers take an exclusive flock(2) on the file itself and append with one write(
 between leaves at most one torn line, which the next writer closes and :meth:`AuditLog.verify` reports.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
-import hashlib
-import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NamedTuple
 
-from mcp_client.config.settings import AuditSettings
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING, NamedTuple, sha256
+from mcp_client.plainjson import dumps, loads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from mcp_client.config.settings import AuditSettings
 
 _LOCK_SECONDS = 10.0
 _BLOCK = 8192
@@ -53,10 +57,13 @@ class AuditLog:
         """
         try:
             own = {key: value for key, value in record.items() if key != "prev"}
-            body = json.dumps({**own, "prev": None}, separators=(",", ":"), allow_nan=False)
+            body = dumps({**own, "prev": None})
             self._make_folder()
-            with self._writing(len(body) + _LINK) as fd:
+            fd = self._open_to_write(len(body) + _LINK)
+            try:
                 self._write(fd, body)
+            finally:
+                os.close(fd)
         except (OSError, ValueError, TypeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise MCPError(
@@ -70,9 +77,13 @@ class AuditLog:
         """Follow the chain from the oldest file on. Problems are reported, never raised."""
         walk = _Walk()
         try:
-            with self._reading():
+            fd = self._open_to_read()
+            try:
                 for path in self._files():
                     walk.read(path)
+            finally:
+                if fd is not None:
+                    os.close(fd)
         except OSError as error:
             walk.problems.append(f"{self._file}: {error.strerror}")
         return VerifiedChain(walk.records, tuple(walk.problems))
@@ -82,47 +93,50 @@ class AuditLog:
         if not os.path.isdir(folder):
             os.makedirs(folder, mode=0o700, exist_ok=True)
 
-    @contextmanager
-    def _writing(self, size: int) -> Iterator[int]:
+    def _open_to_write(self, size: int) -> int:
         """The log, open and locked, with room for ``size`` more bytes before it must be rotated."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             fd = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT | _FLAGS, _MODE)
             try:
-                found = os.fstat(fd)
-                if not stat.S_ISREG(found.st_mode):
-                    raise OSError(errno.EINVAL, "not a regular file")
-                _lock(fd, fcntl.LOCK_EX, deadline)
-                if not _is_still(fd, self._file):
-                    continue
-                found = os.fstat(fd)
-                if found.st_size and found.st_size + size > self._max_size:
-                    self._rotate()
-                    continue
-                if stat.S_IMODE(found.st_mode) != _MODE and found.st_uid == os.geteuid():
-                    os.fchmod(fd, 0o600)
-                yield fd
-                return
-            finally:
+                if self._is_ready(fd, size, deadline):
+                    return fd
+            except BaseException:
                 os.close(fd)
+                raise
+            os.close(fd)
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """No record is half written and nothing is rotated meanwhile."""
+    def _is_ready(self, fd: int, size: int, deadline: float) -> bool:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        _lock(fd, fcntl.LOCK_EX, deadline)
+        if not _is_still(fd, self._file):
+            return False
+        found = os.fstat(fd)
+        if found.st_size and found.st_size + size > self._max_size:
+            self._rotate()
+            return False
+        if stat.S_IMODE(found.st_mode) != _MODE and found.st_uid == os.geteuid():
+            os.fchmod(fd, 0o600)
+        return True
+
+    def _open_to_read(self) -> int | None:
+        """The log, locked: no record is half written and nothing is rotated meanwhile. None without one."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
                 fd = os.open(self._file, os.O_RDONLY | _FLAGS)
             except FileNotFoundError:
-                yield
-                return
+                return None
             try:
                 _lock(fd, fcntl.LOCK_SH, deadline)
                 if _is_still(fd, self._file):
-                    yield
-                    return
-            finally:
+                    return fd
+            except BaseException:
                 os.close(fd)
+                raise
+            os.close(fd)
 
     def _rotate(self) -> None:
         """Under the lock, the oldest first: being killed in between only leaves a gap in the numbers."""
@@ -198,7 +212,7 @@ class _Walk:
         expected, first = self._last, self._first
         self._last, self._first = _hash(line), False
         try:
-            record = json.loads(line)
+            record = loads(line)
         except (ValueError, RecursionError):
             return "not a record: torn by a crash, or changed"
         if not isinstance(record, dict):
@@ -211,7 +225,7 @@ class _Walk:
 
 
 def _hash(line: bytes) -> str:
-    return f"sha256:{hashlib.sha256(line).hexdigest()}"
+    return f"sha256:{sha256(line).hexdigest()}"
 
 
 def _lock(fd: int, kind: int, deadline: float) -> None:

@@ -5,8 +5,13 @@ that means a secret (``token=...``, ``"password": "..."``, ``--api-key ...``). I
 removing too much; a secret without a known shape and without a telling name passes.
 """
 
-import re
-from collections.abc import Sequence
+from __future__ import annotations
+
+from mcp_client.light import TYPE_CHECKING, pattern
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Sequence
 
 REDACTED = "[redacted]"
 _MAX_INPUT = 65_536
@@ -33,30 +38,50 @@ _TELLING_LAST = frozenset(("auth", "key", "pass", "pat", "pwd", "dsn"))
 _FOLD = str.maketrans("", "", "-_. ")
 
 # Every pattern is linear: repeats are bounded, or cannot start again inside what they scanned.
-_SHAPES = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+_SHAPES = pattern(
+    r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?<![A-Za-z0-9])(?:gh[opsur]_|github_pat_|glpat-|xox[a-z]-|[prs]k[-_]|pypi-|npm_|hf_|dop_v1_|shpat_"
     r"|whsec_|ya29\.|AIza)[A-Za-z0-9_-]{16,}"
     r"|(?<![A-Za-z0-9])A[KS]IA[0-9A-Z]{16}"
     r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"
-    r"|(?<=[Bb]earer )[^\s\"',]+|(?<=[Bb]asic )[A-Za-z0-9+/=_-]{8,}",
-    re.DOTALL,
+    r"|(?<=[Bb]earer )[^\s\"',]+|(?<=[Bb]asic )[A-Za-z0-9+/=_-]{8,}"
 )
-_USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]*@")
-_NAME = re.compile(r"(?<![\w.-])-{0,2}([A-Za-z_][\w.-]{0,63})[\\\"']{0,4}\s{0,4}[=:]\s{0,4}")
-_VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s&]+", re.DOTALL)
-_PORT = re.compile(r"[0-9]{1,5}(?![\w.-])")
-_OPTION = re.compile(r"-{0,2}([A-Za-z_][\w.-]{0,63})=")
+# One of these is in everything that the shapes match; a test compares them.
+_SIGNS = (
+    *("PRIVATE KEY-----", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "xox", "pypi-"),
+    *(
+        "pk-",
+        "pk_",
+        "rk-",
+        "rk_",
+        "sk-",
+        "sk_",
+        "npm_",
+        "hf_",
+        "dop_v1_",
+        "shpat_",
+        "whsec_",
+        "ya29.",
+        "AIza",
+    ),
+    *("AKIA", "ASIA", "eyJ", "earer ", "asic "),
+)
+_CAPITALS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_USERINFO = pattern(r"(?<=://)[^/\s\"'<>]*@")
+_NAME = pattern(r"(?<![\w.-])-{0,2}([A-Za-z_][\w.-]{0,63})[\\\"']{0,4}\s{0,4}[=:]\s{0,4}")
+_VALUE = pattern(r"(?s)\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s&]+")
+_PORT = pattern(r"[0-9]{1,5}(?![\w.-])")
+_OPTION = pattern(r"-{0,2}([A-Za-z_][\w.-]{0,63})=")
 
 
 def redact(text: str) -> str:
     """``text`` without what looks like a secret, cut to 1000 characters."""
     text = text[:_MAX_INPUT]
-    if len(text) >= _SHORTEST_TOKEN:
+    if len(text) >= _SHORTEST_TOKEN and any(sign in text for sign in _SIGNS):
         text = _SHAPES.sub(REDACTED, text)
-    if "://" in text:
+    if "://" in text and "@" in text:
         text = _USERINFO.sub(f"{REDACTED}@", text)
-    if "=" in text or ":" in text:
+    if ("=" in text or ":" in text) and _may_tell(text):
         text = _redact_values(text)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 
@@ -66,7 +91,7 @@ def redact_args(args: Sequence[str]) -> list[str]:
     result: list[str] = []
     after_secret = False
     for arg in args[:_MAX_ARGS]:
-        option = _OPTION.match(arg)
+        option = _OPTION.match(arg) if "=" in arg else None
         if after_secret and not arg.startswith("--"):
             result.append(REDACTED)
         elif option and is_telling(option[1]):
@@ -81,7 +106,7 @@ def redact_args(args: Sequence[str]) -> list[str]:
 
 def redact_url(url: str) -> str:
     """``url`` without user name, password, query and fragment."""
-    return redact(re.split(r"[?#]", url, maxsplit=1)[0])
+    return redact(url.partition("?")[0].partition("#")[0])
 
 
 def is_telling(name: str) -> bool:
@@ -89,7 +114,23 @@ def is_telling(name: str) -> bool:
     folded = name.lower().translate(_FOLD)
     if folded in _TELLING_ALONE or any(word in folded for word in _TELLING):
         return True
-    return re.split(r"[-_.]|(?<=[a-z0-9])(?=[A-Z])", name)[-1].lower() in _TELLING_LAST
+    return _last_word(name).lower() in _TELLING_LAST
+
+
+def _last_word(name: str) -> str:
+    """Of ``db-pass``, ``db_pass``, ``db.pass`` and ``dbPass``: ``pass``."""
+    last = name.replace("_", "-").replace(".", "-").rpartition("-")[2]
+    for place in range(len(last) - 1, 0, -1):
+        before = last[place - 1]
+        if last[place] in _CAPITALS and before.isascii() and (before.islower() or before.isdecimal()):
+            return last[place:]
+    return last
+
+
+def _may_tell(text: str) -> bool:
+    """False when no name in ``text`` can be a telling one: patterns, and ``re``, are for the others."""
+    folded = text.lower().translate(_FOLD)
+    return any(word in folded for word in _TELLING) or any(word in folded for word in _TELLING_ALONE)
 
 
 def _redact_values(text: str) -> str:

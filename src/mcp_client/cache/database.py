@@ -5,19 +5,26 @@ one thing, what a reference first resolved to; so a database that cannot be read
 and what can still be read of that is taken over.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
-import sqlite3
 import time
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
 
 from mcp_client.cache.schema import BUSY_SECONDS, alone, prepare
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
 
-_Result = TypeVar("_Result")
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypeVar
+
+    _Result = TypeVar("_Result")
+else:
+    # Without the adapters for dates that sqlite3 registers, and the datetime that it imports for them.
+    import _sqlite3 as sqlite3
 
 # A note only saves time later, so it is not worth more than this of it.
 _NOTE_SECONDS = 0.5
@@ -28,9 +35,9 @@ class Database:
 
     def __init__(self, path: str) -> None:
         """``path`` is the file; its folder need not exist until something is written."""
+        self._connection: sqlite3.Connection | None = None
         self._path = path
         self._folder = os.path.dirname(path)
-        self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._immutable = False
 
@@ -109,6 +116,10 @@ class Database:
             os.access(self._path, os.W_OK) or not os.path.exists(self._path)
         )
 
+    def __del__(self) -> None:
+        """A forgotten connection is closed without a warning."""
+        self.close()
+
     def close(self) -> None:
         """Let go of the file."""
         if self._connection is not None:
@@ -148,7 +159,6 @@ class Database:
                     connection = _connect(f"file:{quoted}?immutable=1", uri=True)
                     self._immutable = True
             self._connection = connection
-            weakref.finalize(self, connection.close)
         return self._connection
 
     def _prepared(self, wait: float) -> sqlite3.Connection | None:

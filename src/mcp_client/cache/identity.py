@@ -5,9 +5,15 @@ of the watched places leaves another one there, and a copy has other inodes. Wha
 by one who sets the clock back, is found by ``mcp cache verify``.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterable
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # The first level of most bundles; each place costs a warm run a few microseconds.
 _NEAREST = 12

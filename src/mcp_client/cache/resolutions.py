@@ -4,16 +4,24 @@ What a reference once meant is never forgotten with its artifacts: should it mea
 is noticed. Each registry is a world of its own.
 """
 
-import json
-import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from mcp_client.cache.database import Database
-from mcp_client.digest import Digest, parse_digest
+import time
+
+from mcp_client.digest import parse_digest
 from mcp_client.errors import MCPError
-from mcp_client.reference import PackageReference, parse_reference
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.plainjson import dumps, loads
+from mcp_client.reference import parse_reference
 from mcp_client.resolution import RETRY_SECONDS, Descriptor, Resolution, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from mcp_client.cache.database import Database
+    from mcp_client.digest import Digest
+    from mcp_client.reference import PackageReference
 
 _COLUMNS = (
     "registry, reference, manifest_digest, manifest_url, manifest_size, "
@@ -72,7 +80,7 @@ class Resolutions:
             return None
         *columns, form, checked, tried, manifest, bundle = rows[0]
         try:
-            manifest_form = json.loads(form)
+            manifest_form = loads(form)
         except ValueError:
             manifest_form = None
         moved = (parse_digest(manifest), parse_digest(bundle)) if manifest and bundle else None
@@ -99,7 +107,7 @@ class Resolutions:
         Raises ``version-moved`` when something else is known by now.
         """
         now = time.time()
-        fields = {**_values(resolution), "form": json.dumps(manifest_form), "now": now}
+        fields = {**_values(resolution), "form": dumps(manifest_form), "now": now}
         fields["checked"] = now if checked is None else checked
         names = ", ".join(f":{name}" for name in _COLUMNS.split(", "))
         recorded = self._database.write(
@@ -118,7 +126,7 @@ class Resolutions:
 
     def renew_form(self, resolution: Resolution, manifest_form: Mapping[str, Any]) -> None:
         """Replace the form that another release made."""
-        fields = {**_values(resolution), "form": json.dumps(manifest_form)}
+        fields = {**_values(resolution), "form": dumps(manifest_form)}
         self._database.write(
             f"update resolution set form = :form where {_SAME}",  # noqa: S608
             [fields],

@@ -1,13 +1,16 @@
 """The tables of ``metadata.db``, and how a database of any release gets them."""
 
+from __future__ import annotations
+
 import fcntl
 import os
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 # How long to wait for another process's transaction; they take milliseconds, a hung process takes for ever.
 BUSY_SECONDS = 10.0
@@ -78,23 +81,32 @@ def prepare(connection: sqlite3.Connection, folder: str) -> None:
             )
 
 
-@contextmanager
-def alone(folder: str) -> Iterator[None]:
+class alone:  # noqa: N801  reads as the statement it is used as
     """Wait until no other process creates the database or moves it aside."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+
+    def __init__(self, folder: str) -> None:
+        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> None:
+        """Raises TimeoutError."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline:
+                    os.close(self._descriptor)
                     raise TimeoutError from None
                 time.sleep(_POLL_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)
+            except OSError:
+                os.close(self._descriptor)
+                raise
+            else:
+                return
+
+    def __exit__(self, *_: object) -> None:
+        """Let others."""
+        os.close(self._descriptor)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -4,27 +4,32 @@ A warm run does two SELECTs and a few stats here. What downloads, unpacks, prove
 it is needed.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcp_client.cache.database import Database
 from mcp_client.cache.identity import identify, is_same, named_in
 from mcp_client.cache.resolutions import Resolutions
-from mcp_client.config.settings import CacheSettings
-from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
-from mcp_client.reference import PackageReference
-from mcp_client.resolution import Descriptor, Resolution, Standing
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.resolution import Standing
 
 if TYPE_CHECKING:
-    from mcp_client.cache.heal import Finding
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any, Literal
 
-ArtifactKind = Literal["manifest", "bundle"]
+    from mcp_client.cache.heal import Finding
+    from mcp_client.config.settings import CacheSettings
+    from mcp_client.digest import Digest
+    from mcp_client.reference import PackageReference
+    from mcp_client.resolution import Descriptor, Resolution
+
+    ArtifactKind = Literal["manifest", "bundle"]
+
 _FILES: Mapping[str, tuple[str, str]] = {
     "manifest": ("manifests", "manifest.json"),
     "bundle": ("bundles", "bundle.tar.gz"),
@@ -214,8 +219,8 @@ class Cache:
         before = named_in(self._identity(digest) or "")
         identity = identify(tree, [*named, *before])
         rows = [("tree", name, size_of(tree) if size is None else size, now, identity)]
-        with suppress(OSError):
-            rows.append(("bundle", name, os.stat(archive).st_size, now, ""))
+        if os.path.exists(archive):
+            rows.append(("bundle", name, os.path.getsize(archive), now, ""))
         self.database.note_all(_NOTE, rows)
 
     def watch(self, digest: Digest, named: Iterable[str]) -> None:
@@ -260,7 +265,7 @@ class Cache:
 
     def verify(
         self, entries: Iterable[Entry], on_progress: Callable[[Entry], object] | None = None
-    ) -> "Iterator[Finding]":
+    ) -> Iterator[Finding]:
         """Prove entries byte by byte; what is damaged goes to the quarantine. See heal.verify()."""
         from mcp_client.cache.heal import verify
 

@@ -1,8 +1,11 @@
 """Who called, by which name, and what was left in a state that breaks us."""
 
+from __future__ import annotations
+
 import os
-import signal
 import sys
+
+from mcp_client.light import signal
 
 
 def take_stock_of_the_caller() -> None:

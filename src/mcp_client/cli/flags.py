@@ -1,7 +1,11 @@
 """The options of ``mcp run``, as data: one table for click, which explains them, and for the quick reader."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from __future__ import annotations
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LOCK_FILE = "mcp.lock"
 

@@ -1,12 +1,17 @@
 """Read a usual ``mcp run`` line without the command line library, as that would read it."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
 
 from mcp_client.cli.flags import RUN_FLAGS, RunFlags
 from mcp_client.config.settings import LOG_LEVELS
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.reference import parse_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FLAGS = {name: flag for flag in RUN_FLAGS for name in (flag.name, flag.short) if name is not None}
 

@@ -1,20 +1,24 @@
 """From the flags of ``mcp run`` to a server that ran: the part that needs no command line library."""
 
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-from mcp_client.app import App
-from mcp_client.cli.flags import LOCK_FILE, RunFlags
+import sys
+
+from mcp_client.cli.flags import LOCK_FILE
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.pipeline import RunRequest, run_package
 from mcp_client.reference import parse_reference
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcp_client.app import App
+    from mcp_client.cli.flags import RunFlags
     from mcp_client.serving import EndpointRequest
 
 
-def prepare(app: App, flags: RunFlags, endpoint: "EndpointRequest | None" = None) -> tuple[App, RunRequest]:
+def prepare(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) -> tuple[App, RunRequest]:
     """The settings and the request that ``flags`` stand for. Raises ``option-invalid`` and ``config-*``."""
     on_missing = "degrade" if flags.allow_degraded else None
     app = app.with_overrides(
@@ -41,7 +45,7 @@ def prepare(app: App, flags: RunFlags, endpoint: "EndpointRequest | None" = None
     return app, request
 
 
-def start(app: App, flags: RunFlags, endpoint: "EndpointRequest | None" = None) -> int:
+def start(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) -> int:
     """Run the package to its end; the exit status of ``mcp run``. Raises MCPError."""
     app, request = prepare(app, flags, endpoint)
     if sys.stdin.isatty():

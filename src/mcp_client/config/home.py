@@ -1,10 +1,15 @@
 """The folder with everything this program keeps: where it is, and whether it may be believed."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterable, Mapping
 
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 def user_folder(environ: Mapping[str, str]) -> str:

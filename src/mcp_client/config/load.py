@@ -4,9 +4,9 @@ The warm path. When no file has changed since the last run, what was read and ch
 memo beside the cache, and neither yaml nor pydantic is imported.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
 
 from mcp_client.config import memo
 from mcp_client.config.home import make_private, refuse_foreign, user_folder
@@ -22,6 +22,13 @@ from mcp_client.config.settings import (
 )
 from mcp_client.config.values import log_level, optional_duration, registry_url, switch
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 POLICY_FILE = "/etc/mcp/policy.yaml"
 _FLAGS = {
@@ -36,8 +43,6 @@ _VARIABLES = {
     "log_level": "MCP_LOG_LEVEL",
     "offline": "MCP_OFFLINE",
 }
-
-T = TypeVar("T")
 
 
 def load_settings(

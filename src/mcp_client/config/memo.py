@@ -4,14 +4,19 @@ It holds what the files said, keyed by everything that could change it. Files ho
 has no key for one).
 """
 
-import json
+from __future__ import annotations
+
 import os
 import time
-from typing import Any
 
 from mcp_client import __version__
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING
+from mcp_client.plainjson import dumps, loads
 from mcp_client.private import read_private, write_private
+
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = f"2 {__version__}"
 _MAX_SIZE = 1_000_000
@@ -48,7 +53,7 @@ def read(path: str, identity: list[Any]) -> tuple[Any, Any] | None:
     if data is None:
         return None
     try:
-        form = json.loads(data)
+        form = loads(data)
         return (form["config"], form["policy"]) if form["identity"] == identity else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -59,6 +64,6 @@ def write(path: str, identity: list[Any], config: object, policy: object) -> Non
     now = time.time_ns()
     if any(isinstance(part, list) and now - part[4] < _SETTLED_NS for part in identity):
         return
-    data = json.dumps({"identity": identity, "config": config, "policy": policy}).encode()
+    data = dumps({"identity": identity, "config": config, "policy": policy}).encode()
     if len(data) <= _MAX_SIZE:
         write_private(path, data)

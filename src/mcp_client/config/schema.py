@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from mcp_client.choices import LogFormat, LogLevel, OnMissing
 from mcp_client.config import units, values
-from mcp_client.config.settings import LogFormat, LogLevel, OnMissing
 from mcp_client.network.rules import parse_rules
 
 _MAX_COUNT = 10_000_000

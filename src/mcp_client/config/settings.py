@@ -4,13 +4,15 @@
 The defaults here are the documented ones; ``docs/config.example.yaml`` repeats them.
 """
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from __future__ import annotations
 
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["text", "json"]
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
-OnMissing = Literal["refuse", "degrade"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mcp_client.choices import LogFormat, LogLevel, OnMissing
+
 
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 

@@ -1,6 +1,7 @@
 """Durations and sizes as people write them."""
 
-import re
+from __future__ import annotations
+
 from itertools import pairwise
 
 _DURATION_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -36,6 +37,8 @@ def parse_duration(value: str | float) -> float:
 
 
 def _sum_of_parts(text: str) -> float:
+    import re
+
     if re.fullmatch(_NUMBER, text):
         return float(text)
     if not re.fullmatch(rf"(?:{_NUMBER}(?:ms|[dhms])){{1,5}}", text):
@@ -68,6 +71,8 @@ def parse_size(value: str | int) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"expected {_SIZE_FORM}")  # noqa: TRY004 - pydantic collects ValueError only
     if isinstance(value, str):
+        import re
+
         match = re.fullmatch(rf"({_NUMBER}) ?([a-z]{{0,3}})", value.strip().lower())
         if match is None or match[2] not in _SIZE_UNITS:
             raise ValueError(f"expected {_SIZE_FORM}")

@@ -1,10 +1,15 @@
 """Single values that a file, a variable and a flag may all give; each raises ``ValueError`` when refused."""
 
-import os
-import re
+from __future__ import annotations
 
-from mcp_client.config.settings import LOG_LEVELS, LogLevel
+import os
+
+from mcp_client.config.settings import LOG_LEVELS
 from mcp_client.config.units import parse_duration
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_client.choices import LogLevel
 
 EMBEDDED = "embedded"
 NOTHING = "none"
@@ -13,6 +18,8 @@ _URL_FORM = "https://host[:port][/path], file:///folder or 'embedded'"
 # Patterns are compiled on use: most runs have no registry to read.
 _HTTP = r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?((?:/[^\s?#\\]*)?)"
 _FILE = r"file://(?:localhost)?(/[^\s?#]*)"
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-/")
+_PORT_DIGITS = 5
 _MAX_URL = 2048
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -27,6 +34,10 @@ def registry_url(text: str) -> str | None:
     """
     if text == EMBEDDED:
         return None
+    if plain := _plain_registry(text):
+        return plain
+    import re
+
     if len(text) <= _MAX_URL and text.isprintable():
         if web := re.fullmatch(_HTTP, text, re.IGNORECASE):
             return _web_registry(web[1].lower(), web[2].lower(), web[3], web[4])
@@ -37,6 +48,22 @@ def registry_url(text: str) -> str | None:
             f"expected {_URL_FORM}, without user name, password, query or fragment (use `mcp login`)"
         )
     raise ValueError(f"expected {_URL_FORM}")
+
+
+def _plain_registry(text: str) -> str | None:
+    """The same for the usual ``https://host:port/path`` in its one spelling already, without patterns."""
+    scheme, _, rest = text.partition("://")
+    place, slash, path = rest.partition("/")
+    host, colon, port = place.partition(":")
+    if (
+        scheme in _DEFAULT_PORTS
+        and host
+        and _PLAIN.issuperset(host + path)
+        and len(text) <= _MAX_URL
+        and (not colon or (port.isascii() and port.isdecimal() and len(port) <= _PORT_DIGITS))
+    ):
+        return _web_registry(scheme, host, port or None, slash + path)
+    return None
 
 
 def _web_registry(scheme: str, host: str, port: str | None, path: str) -> str:

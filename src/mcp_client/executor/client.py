@@ -1,5 +1,7 @@
 """Notice that the MCP client went away, without ever reading a byte of its stream."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import select
@@ -7,8 +9,11 @@ import stat
 import struct
 import sys
 import termios
-from contextlib import suppress
-from types import TracebackType
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 # Only Linux tells that the peer of a socket will send no more; elsewhere both directions must be closed.
 if sys.platform == "linux":
@@ -96,6 +101,7 @@ class ClientWatch:
         hung_up = ready.get(self._descriptor, 0) & HUNG_UP and self._wake_read not in ready
         if hung_up and unread_bytes(self._descriptor) == 0:
             # What was staged in the cache is swept by the next writer.
-            with suppress(OSError):
+            try:
                 os.write(2, b"mcp: the client left before the server was there; nothing was run\n")
-            os._exit(0)
+            finally:
+                os._exit(0)

@@ -1,13 +1,17 @@
 """How a server ended."""
 
-import signal
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from __future__ import annotations
 
 from mcp_client.errors import EXIT_SIGNAL_BASE, EXIT_TIMEOUT
-from mcp_client.sandbox.spec import Usage
+from mcp_client.light import TYPE_CHECKING, NamedTuple, signal
 
-OutcomeKind = Literal["exit", "signal", "timeout", "oom"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
+
+    from mcp_client.sandbox.spec import Usage
+
+    OutcomeKind = Literal["exit", "signal", "timeout", "oom"]
 
 
 class Outcome(NamedTuple):
@@ -49,12 +53,15 @@ class Outcome(NamedTuple):
         if self.kind == "oom":
             return f"the server was killed: {self.reason}"
         if self.signal is not None:
-            return f"the server was ended by {_signal_name(self.signal)}{why}"
+            return f"the server was ended by {signal_name(self.signal)}{why}"
         return f"the server exited with status {self.status}{why}"
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """``SIGTERM``, or the number of one without a name."""
+    from signal import Signals  # enum, for those who are told
+
     try:
-        return signal.Signals(number).name
+        return Signals(number).name
     except ValueError:
         return f"signal {number}"

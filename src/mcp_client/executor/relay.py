@@ -5,6 +5,8 @@ the log file behind it, and take what other servers write to the same pipe. On a
 the cursor, set the clipboard or hide text is shown instead of obeyed.
 """
 
+from __future__ import annotations
+
 import codecs
 import os
 import select

@@ -1,22 +1,25 @@
 """Stay with a running server: pass signals on, notice the client's end, keep the clock, tell the outcome."""
 
+from __future__ import annotations
+
 import os
 import select
-import signal
 import time
-from collections.abc import Callable, Sequence
-from types import FrameType
-from typing import TYPE_CHECKING, Protocol
 
 from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, let_go_of_output, unread_bytes
-from mcp_client.executor.outcome import Outcome, OutcomeKind
+from mcp_client.executor.outcome import Outcome, signal_name
 from mcp_client.executor.relay import Relay
-from mcp_client.sandbox.backend import SandboxedProcess
-from mcp_client.sandbox.spec import Happening
+from mcp_client.light import TYPE_CHECKING, Protocol, signal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
     from mcp_client.executor.egress import Egress
     from mcp_client.executor.front import Front
+    from mcp_client.executor.outcome import OutcomeKind
+    from mcp_client.sandbox.backend import SandboxedProcess
+    from mcp_client.sandbox.spec import Happening
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
@@ -80,9 +83,9 @@ class Supervisor:
         timeout: float | None,
         grace: float,
         on_event: Callable[[Happening], None],
-        egress: "Egress | None" = None,
+        egress: Egress | None = None,
         companions: Sequence[Companion] = (),
-        front: "Front | None" = None,
+        front: Front | None = None,
     ) -> None:
         """``parent`` is from watch_parent(); ``grace`` follows end of file, and again SIGTERM.
 
@@ -168,13 +171,13 @@ class Supervisor:
         for number in self._inbox.read():
             self.urged = True
             if self._front is not None and number in _ENDING and not self._draining:
-                self._wind_down(f"{signal.Signals(number).name} received")
+                self._wind_down(f"{signal_name(number)} received")
                 continue
             self._process.signal(number)
             if number == signal.SIGINT:
                 self._stop_by(signal.SIGTERM, "interrupted")
             elif number in {signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}:
-                self._stop_by(signal.SIGKILL, f"{signal.Signals(number).name} received")
+                self._stop_by(signal.SIGKILL, f"{signal_name(number)} received")
 
     def _wind_down(self, reason: str) -> None:
         """What is under way may end within the grace; SIGTERM follows."""

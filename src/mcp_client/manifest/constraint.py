@@ -1,10 +1,11 @@
 """Version constraints on host runtimes, such as ``>=3.11,<3.12``."""
 
-import re
+from __future__ import annotations
 
 from mcp_client.errors import MCPError, printable
 
-_CLAUSE = re.compile(r"(>=|<=|==|!=|~=|>|<)\s*([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})(\.\*)?")
+_OPERATORS = (">=", "<=", "==", "!=", "~=", ">", "<")
+_MAX_PARTS, _MAX_DIGITS = 4, 9
 _MAX_LENGTH = 200
 
 Version = tuple[int, ...]
@@ -22,10 +23,15 @@ def matches(version: Version, expression: str) -> bool:
 
 
 def _parse(clause: str, expression: str) -> tuple[str, Version, bool]:
-    match = _CLAUSE.fullmatch(clause.strip()) if len(expression) <= _MAX_LENGTH else None
-    if match is None:
+    clause = clause.strip()
+    operator = next((one for one in _OPERATORS if clause.startswith(one)), "")
+    number = clause.removeprefix(operator).lstrip()
+    wildcard = number.endswith(".*")
+    parts = number.removesuffix(".*").split(".")
+    fine = all(part.isascii() and part.isdecimal() and len(part) <= _MAX_DIGITS for part in parts)
+    if not operator or not fine or len(parts) > _MAX_PARTS or len(expression) > _MAX_LENGTH:
         raise _invalid(expression)
-    operator, bound, wildcard = match[1], tuple(int(part) for part in match[2].split(".")), bool(match[3])
+    bound = tuple(map(int, parts))
     if (wildcard and operator not in ("==", "!=")) or (operator == "~=" and len(bound) == 1):
         raise _invalid(expression)
     return operator, bound, wildcard

@@ -1,7 +1,12 @@
 """Which entrypoint a platform gets."""
 
+from __future__ import annotations
+
 from mcp_client.errors import MCPError, printable
-from mcp_client.manifest.model import Entrypoint, Manifest
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_client.manifest.model import Entrypoint, Manifest
 
 _BUNDLE = "${bundle}/"
 

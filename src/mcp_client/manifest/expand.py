@@ -1,14 +1,19 @@
 """Variables in an entrypoint: ``${bundle}``, ``${data}``, ``${config.NAME}``; ``$${`` is a plain ``${``."""
 
-import re
-from collections.abc import Mapping
+from __future__ import annotations
 
 from mcp_client.errors import MCPError, printable
-from mcp_client.manifest.model import Entrypoint
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mcp_client.manifest.model import Entrypoint
 
 Value = str | tuple[str, ...]
 
-_VARIABLE = re.compile(r"\$\$\{|\$\{([^{}]{0,128}\})?")
+_OPEN = "${"
+_LONGEST = 128
 
 
 def expand(entrypoint: Entrypoint, values: Mapping[str, Value]) -> Entrypoint:
@@ -31,20 +36,44 @@ def expand(entrypoint: Entrypoint, values: Mapping[str, Value]) -> Entrypoint:
 
 def variables(text: str) -> tuple[str, ...]:
     """The names of the variables in ``text``; raises ``manifest-invalid`` when one is not closed."""
-    return tuple(_name(match) for match in _VARIABLE.finditer(text) if match[0] != "$${")
+    return tuple(name for _, name in _pieces(text) if name is not None)
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str | None]]:
+    """``text`` as plain parts, each with the variable that follows it; None after the last one."""
+    plain, at = "", 0
+    while (found := text.find(_OPEN, at)) >= 0:
+        begin = found + len(_OPEN)
+        if found > at and text[found - 1] == "$":
+            plain += text[at : found - 1] + _OPEN
+            at = begin
+            continue
+        name, closed, _ = text[begin : begin + _LONGEST + 1].partition("}")
+        if not closed or "{" in name:
+            raise MCPError(
+                "manifest-invalid",
+                f"a variable that is not closed in '{printable(text, 80)}'",
+                hint="write ${bundle}, ${data} or ${config.NAME}; write $${ for a plain ${",
+            )
+        yield plain + text[at:found], name
+        plain, at = "", begin + len(name) + 1
+    yield plain + text[at:], None
 
 
 def _whole(text: str, values: Mapping[str, Value]) -> Value | None:
     """The value of ``text`` when it is one variable and nothing else."""
-    match = _VARIABLE.fullmatch(text)
-    return values.get(_name(match)) if match and match[0] != "$${" else None
+    pieces = list(_pieces(text))
+    if len(pieces) == 2 and pieces[0][0] == pieces[1][0] == "":  # noqa: PLR2004
+        return values.get(pieces[0][1] or "")
+    return None
 
 
 def _replace(text: str, values: Mapping[str, Value]) -> str:
-    def one(match: re.Match[str]) -> str:
-        if match[0] == "$${":
-            return "${"
-        name = _name(match)
+    shown = ""
+    for plain, name in _pieces(text):
+        shown += plain
+        if name is None:
+            break
         if name not in values:
             raise MCPError(
                 "manifest-invalid",
@@ -52,16 +81,5 @@ def _replace(text: str, values: Mapping[str, Value]) -> str:
                 hint="there are ${bundle}, ${data} and ${config.NAME}; write $${ for a plain ${",
             )
         value = values[name]
-        return value if isinstance(value, str) else ":".join(value)
-
-    return _VARIABLE.sub(one, text)
-
-
-def _name(match: re.Match[str]) -> str:
-    if match[1] is None:
-        raise MCPError(
-            "manifest-invalid",
-            f"a variable that is not closed in '{printable(match.string, 80)}'",
-            hint="write ${bundle}, ${data} or ${config.NAME}; write $${ for a plain ${",
-        )
-    return match[1][:-1]
+        shown += value if isinstance(value, str) else ":".join(value)
+    return shown

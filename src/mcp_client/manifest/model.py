@@ -4,12 +4,15 @@
 checked once, without the checker.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from __future__ import annotations
 
-OptionType = Literal["string", "number", "boolean", "file", "directory"]
-Access = Literal["ro", "rw"]
-Transport = Literal["stdio", "http"]
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from mcp_client.choices import Access, OptionType, Transport
 
 
 # Raised whenever a manifest becomes another form than before; forms in caches are then made anew.

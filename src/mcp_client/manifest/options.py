@@ -1,21 +1,26 @@
 """The values a user gives with ``--set NAME=VALUE``, checked against what the manifest declares."""
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Mapping, Sequence
 
 from mcp_client.errors import MCPError, printable
-from mcp_client.manifest.model import ConfigOption, Manifest
+from mcp_client.light import TYPE_CHECKING, pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mcp_client.manifest.model import ConfigOption, Manifest
 
 Value = str | tuple[str, ...]
 
 # One string of argv or environ is at most 32 pages, its NUL included (execve(2), MAX_ARG_STRLEN).
 MAX_STRING = 131_071
 # Surrogates but those of surrogateescape (PEP 383) name no bytes at all.
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
+CONTROL = pattern(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
 _MAX_VALUES = 1000
 _HOW = "'mcp info' shows the package's options and their types"
-_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
+_NUMBER = pattern(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 _BOOLEANS = {"true": "true", "yes": "true", "1": "true", "false": "false", "no": "false", "0": "false"}
 
 

@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 from mcp_client import platforms
+from mcp_client.choices import Access, OptionType, Transport
 from mcp_client.errors import MCPError
 from mcp_client.manifest import constraint, expand
-from mcp_client.manifest.model import Access, OptionType, Transport
 from mcp_client.manifest.options import CONTROL, MAX_STRING
 from mcp_client.network.rules import parse_rule
 from mcp_client.reference import parse_reference

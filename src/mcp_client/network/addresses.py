@@ -5,8 +5,11 @@ libraries also read ``127.1``, ``0x7f.1`` and ``017700000001`` (inet_aton(3)), a
 text with a list compares another address than the one that is dialled.
 """
 
+from __future__ import annotations
+
 import _socket
-from typing import NamedTuple
+
+from mcp_client.light import NamedTuple
 
 V4_BITS = 32
 V6_BITS = 128
@@ -49,7 +52,7 @@ class Network(NamedTuple):
         """Whether ``address`` lies in this network."""
         return address.bits == self.bits and not (address.number ^ self.number) >> (self.bits - self.prefix)
 
-    def within(self, other: "Network") -> bool:
+    def within(self, other: Network) -> bool:
         """Whether every address of this network is one of ``other``."""
         return self.prefix >= other.prefix and other.holds(Address(self.bits, self.number))
 

@@ -5,17 +5,23 @@ service. The tables follow IANA's registries of special-purpose addresses (RFC 6
 addresses that clouds document.
 """
 
-from collections.abc import Container
-from typing import NamedTuple
+from __future__ import annotations
 
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.network.addresses import (
     V4_BITS,
     V6_BITS,
     Address,
-    Network,
     network_of,
     parse_network,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from mcp_client.network.addresses import (
+        Network,
+    )
 
 # Inside the sandbox these stand for names, so they lead nowhere else. By their numbers they are public: some
 # servers refuse to fetch from what is not, against pages that send them to an internal service. By their

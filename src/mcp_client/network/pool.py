@@ -3,8 +3,9 @@
 The address is how a connection says which name it is for, so none stands for a second name in the same run.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
+from mcp_client.light import NamedTuple
 from mcp_client.network.addresses import V4_BITS, V6_BITS, Address
 from mcp_client.network.closed import POOL_V4, POOL_V6
 

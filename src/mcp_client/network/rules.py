@@ -5,11 +5,16 @@ or for every port; IPv6 with a port in brackets; ``tls:`` before a name asks for
 very name. The operator may also say ``*``: every name and every public address.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from __future__ import annotations
 
-from mcp_client.network.addresses import Network, parse_network
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.network.addresses import parse_network
 from mcp_client.network.closed import closed_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mcp_client.network.addresses import Network
 
 FORM = "host, *.host, IP address or CIDR, each with or without :port ([v6]:port)"
 _TLS = "tls:"

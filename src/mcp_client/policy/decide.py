@@ -1,12 +1,17 @@
 """The decision: what the manifest asks for, within what the operator allows, plus the user's grants."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from __future__ import annotations
 
-from mcp_client.config.settings import ExecutorSettings, PolicySettings
-from mcp_client.manifest.model import Manifest, Resources
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.policy.environment import refuse_denied, select_environment
-from mcp_client.policy.model import DEFAULT_LIMITS, HIGHEST_LIMITS, Folder, Limits, NetworkPolicy, Policy
+from mcp_client.policy.model import DEFAULT_LIMITS, HIGHEST_LIMITS, Limits, NetworkPolicy, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mcp_client.config.settings import ExecutorSettings, PolicySettings
+    from mcp_client.manifest.model import Manifest, Resources
+    from mcp_client.policy.model import Folder
 
 _MIB = 1 << 20
 

@@ -1,13 +1,16 @@
 """Which environment variables reach the server: none, but for those that somebody named."""
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_WILD = frozenset("*?[")
 
 # Names that make a loader, an interpreter or a tool run somebody's code, or that are ours. They never come
 # from the host, whoever asks; a value given by hand is the user's own word.
@@ -80,7 +83,7 @@ def refuse_denied(names: Iterable[str], denied: Iterable[str]) -> None:
 def parse_grant(text: str, host: Mapping[str, str]) -> tuple[str, str]:
     """``KEY=VALUE``, or ``KEY`` for the host's own value. Raises ``env-refused``."""
     name, given, value = text.partition("=")
-    if _NAME.match(name) is None:
+    if not (name.isascii() and name.isidentifier()):
         raise MCPError("env-refused", f"not a variable name: {name[:60]!r}", hint="write KEY=VALUE or KEY")
     if "\0" in value:
         raise MCPError("env-refused", f"{name} holds a NUL character", hint="no variable can")
@@ -128,4 +131,14 @@ def read_env_file(path: str, host: Mapping[str, str]) -> dict[str, str]:
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     upper = name.upper()
-    return any(fnmatchcase(upper, pattern.upper()) for pattern in patterns)
+    return any(_fits(upper, pattern.upper()) for pattern in patterns)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """As fnmatch.fnmatchcase(), which is only imported for patterns that are no plain beginning of a name."""
+    beginning = pattern.removesuffix("*")
+    if not _WILD.isdisjoint(beginning):
+        from fnmatch import fnmatchcase
+
+        return fnmatchcase(name, pattern)
+    return name == pattern if beginning == pattern else name.startswith(beginning)

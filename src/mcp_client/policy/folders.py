@@ -1,14 +1,19 @@
 """Files and folders of the host that a user grants."""
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
 import sys
-from collections.abc import Collection
 
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.policy.model import Folder
 from mcp_client.private import private_place
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # A place that can be entered and not read can be granted all the same.
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY)

@@ -1,9 +1,12 @@
 """What a server may do, once everybody was asked."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from __future__ import annotations
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_client.network.rules import Rule
 
 
@@ -41,9 +44,9 @@ class NetworkPolicy(NamedTuple):
     ``bound`` is what a further grant would have to keep to, ``None`` where nothing binds it.
     """
 
-    allow: tuple["Rule", ...] = ()
-    deny: tuple["Rule", ...] = ()
-    bound: tuple["Rule", ...] | None = None
+    allow: tuple[Rule, ...] = ()
+    deny: tuple[Rule, ...] = ()
+    bound: tuple[Rule, ...] | None = None
 
 
 class Policy(NamedTuple):

@@ -6,11 +6,12 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from mcp_client.choices import Status
 from mcp_client.errors import MCPError, printable
 from mcp_client.reference import PackageReference
 from mcp_client.registry.urls import shown
 from mcp_client.registry.wire import LARGEST_ANSWER, parse_answer
-from mcp_client.resolution import Descriptor, Status
+from mcp_client.resolution import Descriptor
 
 _CHUNK = 1 << 20
 _SUFFIX = ".json"

@@ -2,10 +2,11 @@
 
 from pydantic import BaseModel, Field, ValidationError
 
+from mcp_client.choices import Status
 from mcp_client.digest import parse_digest
 from mcp_client.errors import MCPError, printable
 from mcp_client.reference import PackageReference
-from mcp_client.resolution import Descriptor, Resolution, Status
+from mcp_client.resolution import Descriptor, Resolution
 
 LARGEST_ANSWER = 1 << 20
 _LONGEST_URL = 8192

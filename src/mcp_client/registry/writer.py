@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from mcp_client.choices import Status
 from mcp_client.digest import Digest
 from mcp_client.errors import MCPError, printable
 from mcp_client.reference import PackageReference
 from mcp_client.registry.directory import GRAVITY, file_names
 from mcp_client.registry.incoming import Incoming, storage_errors, write_all
 from mcp_client.registry.wire import LARGEST_ANSWER, parse_answer
-from mcp_client.resolution import Descriptor, Resolution, Status
+from mcp_client.resolution import Descriptor, Resolution
 
 _ARTIFACTS = "artifacts/sha256"
 

@@ -1,13 +1,19 @@
 """From an entrypoint to the exact program, arguments and host paths it takes."""
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Mapping
-from typing import NamedTuple
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
-from mcp_client.manifest.model import Entrypoint
-from mcp_client.runtimes.find import Host, Runtime, find_runtime
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.runtimes.find import find_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mcp_client.manifest.model import Entrypoint
+    from mcp_client.runtimes.find import Host, Runtime
 
 _SHEBANG_SIZE = 256
 

@@ -1,14 +1,19 @@
 """Choose the host runtime a server needs, and what of the host must be visible for it to run."""
 
-import json
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from mcp_client.errors import EXIT_NOT_FOUND, MCPError, printable
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.manifest.constraint import matches
+from mcp_client.plainjson import dumps, loads
 from mcp_client.private import private_place, read_private, write_private
 from mcp_client.runtimes.places import candidates, is_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _LARGEST_MEMO = 1 << 20
 
@@ -83,7 +88,7 @@ def _examine(path: str, name: str, host: Host) -> Runtime | None:
 
         answer = examine(path, name, host.environ)
         memory[path] = {"identity": identity, "answer": answer}
-        write_private(host.memo, json.dumps(memory).encode())
+        write_private(host.memo, dumps(memory).encode())
     if answer is None or any(private_place(place, host.private) for place in answer["paths"]):
         return None
     return Runtime(answer["executable"], tuple(answer["version"]), tuple(answer["paths"]))
@@ -91,7 +96,7 @@ def _examine(path: str, name: str, host: Host) -> Runtime | None:
 
 def _read_memo(path: str) -> dict[str, Any]:
     try:
-        memory = json.loads(read_private(path, _LARGEST_MEMO) or b"{}")
+        memory = loads(read_private(path, _LARGEST_MEMO) or b"{}")
     except ValueError:
         return {}
     return memory if isinstance(memory, dict) else {}

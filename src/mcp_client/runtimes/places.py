@@ -5,9 +5,14 @@ read the home folder and pick a version. Neither is what a sandbox can execute, 
 favour of the installation they would have chosen.
 """
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Iterator, Mapping
+
+from mcp_client.light import TYPE_CHECKING, pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 # (folder below the home folder, environment variable that overrides it, pattern below it)
@@ -24,7 +29,7 @@ _MANAGERS = (
 )
 _SHARED_PREFIXES = ("/home/linuxbrew/.linuxbrew/bin", "/opt/homebrew/bin")
 _SHIM_PROGRAMS = frozenset({"volta-shim", "snap", "mise", "rtx", "asdf"})
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = pattern(r"\d+")
 
 
 def candidates(name: str, environ: Mapping[str, str]) -> Iterator[str]:
@@ -54,10 +59,10 @@ def _folders(environ: Mapping[str, str]) -> Iterator[str]:
     yield from _SYSTEM
     yield from _SHARED_PREFIXES
     home = environ.get("HOME", "")
-    for below_home, variable, pattern in _MANAGERS:
+    for below_home, variable, shape in _MANAGERS:
         root = environ.get(variable) or os.path.join(home, below_home)
         if os.path.isabs(root):
-            yield from _expand(root, pattern)
+            yield from _expand(root, shape)
 
 
 def _chosen_by_pyenv(root: str, environ: Mapping[str, str]) -> Iterator[str]:
@@ -73,9 +78,9 @@ def _chosen_by_pyenv(root: str, environ: Mapping[str, str]) -> Iterator[str]:
         yield os.path.join(root, "versions", version, "bin")
 
 
-def _expand(root: str, pattern: str) -> Iterator[str]:
-    """Folders that match ``pattern`` with one ``*``, highest version first."""
-    before, _, after = pattern.partition("*")
+def _expand(root: str, shape: str) -> Iterator[str]:
+    """Folders that match ``shape`` with one ``*``, highest version first."""
+    before, _, after = shape.partition("*")
     parent = os.path.join(root, before)
     try:
         names = os.listdir(parent)

@@ -1,13 +1,18 @@
 """One protocol for the sandboxes of all platforms, and the one for this host."""
 
-import sys
-from typing import Protocol
+from __future__ import annotations
 
-from mcp_client.config.settings import OnMissing
+import sys
+
 from mcp_client.errors import MCPError
-from mcp_client.policy.model import Policy
-from mcp_client.runtimes.command import Command
-from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
+from mcp_client.light import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mcp_client.choices import OnMissing
+    from mcp_client.policy.model import Policy
+    from mcp_client.runtimes.command import Command
+    from mcp_client.sandbox.linux.early import HeadStart
+    from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
 
 
 class SandboxedProcess(Protocol):
@@ -66,11 +71,11 @@ class Backend(Protocol):
         """Start building."""
 
 
-def open_backend(filter_folder: str, on_missing: OnMissing) -> Backend:
+def open_backend(filter_folder: str, on_missing: OnMissing, head_start: HeadStart | None = None) -> Backend:
     """The sandbox of this platform. Raises ``sandbox-unavailable`` where there is none.
 
-    ``filter_folder`` keeps compiled system call filters. The weaker sandbox of a platform is only looked at
-    with "degrade".
+    ``filter_folder`` keeps compiled system call filters; with a ``head_start`` building has begun. The
+    weaker sandbox of a platform is only looked at with "degrade".
     """
     if sys.platform == "linux":
         from mcp_client.sandbox.linux.backend import LinuxBackend
@@ -83,7 +88,7 @@ def open_backend(filter_folder: str, on_missing: OnMissing) -> Backend:
                 from mcp_client.sandbox.linux.restricted.backend import RestrictedBackend
 
                 return RestrictedBackend(filter_folder, obstacle)
-        return LinuxBackend(filter_folder)
+        return LinuxBackend(filter_folder, head_start)
     raise MCPError(
         "sandbox-unavailable",
         f"there is no sandbox for {sys.platform} yet, and nothing runs without one",

@@ -1,10 +1,15 @@
 """What a run does about controls that do not hold on this host."""
 
-from collections.abc import Iterable
+from __future__ import annotations
 
-from mcp_client.config.settings import OnMissing
 from mcp_client.errors import MCPError
-from mcp_client.sandbox.spec import Control
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mcp_client.choices import OnMissing
+    from mcp_client.sandbox.spec import Control
 
 # Kept more coarsely where the kernel does not account for the whole server; all other controls are walls.
 LIMITS = frozenset({"files", "processes", "memory", "cpu"})

@@ -1,11 +1,17 @@
 """The plan of one sandboxed process as data: it can be printed, compared and tested without privileges."""
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from __future__ import annotations
 
-from mcp_client.policy.model import Limits
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
-State = Literal["enforced", "degraded", "unavailable"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    from mcp_client.policy.model import Limits
+
+    State = Literal["enforced", "degraded", "unavailable"]
+    Happening = Literal["program-refused", "process-refused", "memory-exceeded", "ended"]
 
 
 class Bind(NamedTuple):
@@ -149,9 +155,6 @@ class Usage(NamedTuple):
     user_seconds: float
     system_seconds: float
     peak_memory: int
-
-
-Happening = Literal["program-refused", "process-refused", "memory-exceeded", "ended"]
 
 
 class ProcessExit(NamedTuple):

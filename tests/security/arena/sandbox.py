@@ -25,8 +25,9 @@ from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits, NetworkPolic
 from mcp_client.runtimes.command import Command
 from mcp_client.runtimes.find import Host, Runtime, find_runtime
 from mcp_client.sandbox.linux.backend import LinuxBackend
+from mcp_client.sandbox.linux.early import HeadStart
 from mcp_client.sandbox.linux.launcher import LinuxProcess
-from mcp_client.sandbox.spec import Control, ProcessExit
+from mcp_client.sandbox.spec import Bind, Control, ProcessExit, SandboxSpec
 
 SMALL = DEFAULT_LIMITS._replace(memory=64 << 20)
 
@@ -138,24 +139,22 @@ def run_command(
     data: str | None = None,
     standard: Mapping[int, int] | None = None,
     outside: Outside | None = None,
+    early: bool = True,
 ) -> Inside:
     """Execute ``command`` in a sandbox; ``standard`` puts descriptors of the host in the place of 0 to 2.
 
-    ``outside`` is what may be reached.
+    ``outside`` is what may be reached. It is begun ``early``, as by ``mcp run``, wherever that suits.
     """
     network = NetworkPolicy() if outside is None else outside.policy()
     policy = Policy(dict(environment or {}), subprocess, limits, tuple(folders), (), network)
     with tempfile.TemporaryDirectory() as empty:
         os.chmod(empty, 0o755)
-        backend = LinuxBackend(filter_folder())
-        spec = backend.plan(command, policy, tree=tree or empty, data=data)
+        spec = LinuxBackend(filter_folder()).plan(command, policy, tree=tree or empty, data=data)
         read, write = os.pipe2(os.O_CLOEXEC)
         try:
             with placed({1: write, **(standard or {})}):
                 os.close(write)
-                process = backend.launch(spec)
-                process.await_ready()
-                process.release()
+                process = _launch(spec, early=early)
         except BaseException:
             os.close(read)
             raise
@@ -167,6 +166,20 @@ def run_command(
             os.close(process.diagnostics)
             record = [] if egress is None else egress.close()
         return Inside(process.collect(), output, errors, happenings, process.controls, record)
+
+
+def _launch(spec: SandboxSpec, *, early: bool) -> LinuxProcess:
+    granted = any(isinstance(operation, Bind) and operation.granted for operation in spec.mounts)
+    suits = spec.way is None and spec.port is None and not (granted and os.geteuid() == 0)
+    head_start = HeadStart() if early and suits else None
+    try:
+        process = LinuxBackend(filter_folder(), head_start).launch(spec)
+    finally:
+        if head_start is not None:
+            head_start.drop()
+    process.await_ready()
+    process.release()
+    return process
 
 
 def filter_folder() -> str:

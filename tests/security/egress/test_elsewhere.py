@@ -40,7 +40,9 @@ def test_the_restricted_level_reaches_nothing_and_says_so(
     rules = [service.rule(CONTROL), service.rule("127.0.0.1")]
     before = len(service.arrivals)
     with monkeypatch.context() as patched:
-        patched.setattr(sandbox, "LinuxBackend", lambda _folder: RestrictedBackend(filters, obstacle))
+        patched.setattr(
+            sandbox, "LinuxBackend", lambda _folder, _head_start=None: RestrictedBackend(filters, obstacle)
+        )
         outside = Outside(rules, names={CONTROL: ["127.0.0.1"]})
         said, inside = attack(TRY_ALL, outside, service.port)
     assert set(said.values()) <= {"EPERM", "gaierror", "EAI_FAIL"}

@@ -11,6 +11,7 @@ from typing import Any
 from arena.sandbox import filter_folder
 
 from mcp_client.sandbox.linux.backend import LinuxBackend
+from mcp_client.sandbox.linux.early import HeadStart
 from mutation.table import MUTATIONS
 
 
@@ -23,8 +24,8 @@ def switch_off(name: str) -> None:
     """In this process, which is the tests' or one of theirs that builds sandboxes itself."""
     original, shared = LinuxBackend.__init__, filter_folder()
 
-    def begin(self: Any, folder: str) -> None:
-        original(self, os.environ["MCP_MUTATION_FILTERS"] if folder == shared else folder)
+    def begin(self: Any, folder: str, head_start: HeadStart | None = None) -> None:
+        original(self, os.environ["MCP_MUTATION_FILTERS"] if folder == shared else folder, head_start)
 
     LinuxBackend.__init__ = begin  # type: ignore[method-assign]
     (mutation,) = [mutation for mutation in MUTATIONS if mutation.name == name]

@@ -21,7 +21,9 @@ def restricted(monkeypatch: pytest.MonkeyPatch) -> str:
     cache = os.path.join(tempfile.gettempdir(), f"restricted-of-tests-{os.geteuid()}")
     os.makedirs(cache, mode=0o755, exist_ok=True)
     filters = os.path.join(cache, "filters")
-    monkeypatch.setattr(sandbox, "LinuxBackend", lambda _folder: RestrictedBackend(filters, OBSTACLE))
+    monkeypatch.setattr(
+        sandbox, "LinuxBackend", lambda _folder, _head_start=None: RestrictedBackend(filters, OBSTACLE)
+    )
     return os.path.join(cache, "scratch")
 
 

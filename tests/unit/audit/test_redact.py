@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from mcp_client.audit import redact as module
 from mcp_client.audit.redact import REDACTED, is_telling, redact, redact_args, redact_url
 
 SECRET = "hunter2hunter2hunter2"
@@ -150,3 +151,32 @@ for text in texts:
 def test_no_text_stalls_it():
     # Anything quadratic takes minutes here; pytest's own timeout is the only clock.
     subprocess.run([sys.executable, "-c", HOSTILE], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "mark", test_tokens_go_by_their_shape.pytestmark + test_values_go_by_their_name_or_place.pytestmark
+)
+def test_no_text_with_a_secret_is_passed_over_in_a_hurry(mark, monkeypatch):
+    """Patterns are only asked about texts that may match: with and without that, the same is said."""
+    texts = [
+        f"{before}{text}" for text in mark.args[1] for before in ("", "some words: ", "--path=/x ", "a.b-")
+    ]
+    hurried = [redact(text) for text in texts]
+    monkeypatch.setattr(module, "_SIGNS", ("",))
+    monkeypatch.setattr(module, "_may_tell", lambda _: True)
+    assert hurried == [redact(text) for text in texts]
+    assert any(REDACTED in text for text in hurried)
+
+
+@pytest.mark.parametrize(
+    "name", ["dbPass", "db_pass", "db-pass", "db.pass", "a_bKey", "myAuth", "aPat", "a9Key", "KEY", "x-PWD"]
+)
+def test_the_last_word_of_a_name_tells(name):
+    assert is_telling(name)
+    assert redact(f"{name}={SECRET}") == f"{name}={REDACTED}"
+    assert redact_args([f"--{name}", SECRET]) == [f"--{name}", REDACTED]
+
+
+@pytest.mark.parametrize("name", ["dbPassage", "dbpassing", "ABKey_x", "aKEYs", "key.name", "patch"])
+def test_another_word_of_a_name_does_not(name):
+    assert not is_telling(name)

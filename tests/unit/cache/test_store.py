@@ -131,7 +131,7 @@ def test_a_warm_run_imports_nothing_heavy(stored):
         [sys.executable, "-c", WARM, stored.folder], capture_output=True, text=True, check=True
     )
     modules, ours = run.stdout.splitlines()
-    assert "sqlite3" in modules.split()
+    assert "_sqlite3" in modules.split()
     assert HEAVY & set(modules.split()) == set()
     assert ours == (
         "mcp_client.cache.database mcp_client.cache.identity "

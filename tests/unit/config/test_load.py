@@ -361,7 +361,7 @@ def test_another_version_of_the_program_reads_again(home, monkeypatch):
     config(home, "executor: {max_fds: 3}")
     load(home)
     memo = home / ".mcp" / "config.memo"
-    memo.write_text(memo.read_text().replace('"max_fds": 3', '"max_fds": 4'))
+    memo.write_text(memo.read_text().replace('"max_fds":3', '"max_fds":4'))
     assert load(home).executor.max_fds == 4, "the memo is what a warm run reads"
     monkeypatch.setattr("mcp_client.config.memo.VERSION", "another")
     assert load(home).executor.max_fds == 3
@@ -388,7 +388,7 @@ def test_a_memo_that_others_can_write_is_not_believed(home):
     config(home, "executor: {max_fds: 3}")
     load(home)
     memo = home / ".mcp" / "config.memo"
-    memo.write_text(memo.read_text().replace('"max_fds": 3', '"max_fds": 4'))
+    memo.write_text(memo.read_text().replace('"max_fds":3', '"max_fds":4'))
     memo.chmod(0o666)
     assert load(home).executor.max_fds == 3
 
@@ -398,7 +398,7 @@ def test_a_memo_of_another_user_is_not_believed(home):
     config(home, "executor: {max_fds: 3}")
     load(home)
     memo = home / ".mcp" / "config.memo"
-    memo.write_text(memo.read_text().replace('"max_fds": 3', '"max_fds": 4'))
+    memo.write_text(memo.read_text().replace('"max_fds":3', '"max_fds":4'))
     os.chown(memo, 65534, 65534)
     assert load(home).executor.max_fds == 3
 

@@ -1,25 +1,24 @@
 """The Linux sandbox as the pipeline sees it: plan, controls, launch."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import stat
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from mcp_client.errors import MCPError
-from mcp_client.network.addresses import V4_BITS, V6_BITS, Address, Network
-from mcp_client.network.closed import POOL_V4, POOL_V6
-from mcp_client.network.pool import NAME_SERVICE
-from mcp_client.network.rules import Rule
-from mcp_client.policy.model import Policy
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import layout, libc
 from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
-from mcp_client.sandbox.linux.syscalls import AF_UNIX, CONNECTED_TYPES
-from mcp_client.sandbox.spec import Control, MountOperation, SandboxSpec, Way
+from mcp_client.sandbox.spec import SandboxSpec
 
-_EVERYWHERE = (Network(V4_BITS, 0, 0), Network(V6_BITS, 0, 0))
+if TYPE_CHECKING:
+    from mcp_client.policy.model import Policy
+    from mcp_client.sandbox.linux.early import HeadStart
+    from mcp_client.sandbox.spec import Control, MountOperation
+
 _PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
@@ -35,9 +34,10 @@ class World(NamedTuple):
 class LinuxBackend:
     """Namespaces, seccomp and rlimits, without root."""
 
-    def __init__(self, filter_folder: str) -> None:
-        """``filter_folder`` keeps compiled system call filters."""
+    def __init__(self, filter_folder: str, head_start: HeadStart | None = None) -> None:
+        """``filter_folder`` keeps compiled system call filters; ``head_start`` is used where it suits."""
         self._filter_folder = filter_folder
+        self._head_start = head_start
 
     def bundle_path(self, tree: str) -> str:  # noqa: ARG002  it does not depend on the host
         """A path of the sandbox's own."""
@@ -51,6 +51,11 @@ class LinuxBackend:
         self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
     ) -> SandboxSpec:
         """The world for ``command``; ``tree`` and ``data`` are folders of the host."""
+        way = None
+        if policy.network.allow:
+            from mcp_client.sandbox.linux.way import way_to
+
+            way = way_to(policy.network.allow)
         world = self._world(command, policy, tree=tree, data=data, listening=port is not None)
         base = {
             "HOME": world.home,
@@ -67,7 +72,7 @@ class LinuxBackend:
             mounts=world.mounts,
             limits=policy.limits,
             subprocess=policy.subprocess,
-            way=_way_to(policy.network.allow),
+            way=way,
             port=port,
         )
 
@@ -91,11 +96,17 @@ class LinuxBackend:
         """Fork and start building; the server waits behind its gate until release()."""
         prepare_descriptors(inherited=spec.port is None)
         filters = load_filters(self._filter_folder, Profile(spec.subprocess, exits=spec.way is not None))
-        return LinuxProcess(spec, filters)
+        early = None if self._head_start is None else self._head_start.take(spec)
+        return LinuxProcess(spec, filters) if early is None else early.build(spec, filters)
 
     def _world(
         self, command: Command, policy: Policy, *, tree: str, data: str | None, listening: bool
     ) -> World:
+        name_service = None
+        if policy.network.allow:
+            from mcp_client.network.pool import NAME_SERVICE
+
+            name_service = str(NAME_SERVICE.v4)
         mounts = layout.plan_mounts(
             tree=tree,
             data=data,
@@ -103,24 +114,10 @@ class LinuxBackend:
             folders=policy.folders,
             limits=policy.limits,
             executable_scratch=policy.subprocess,
-            name_service=str(NAME_SERVICE.v4) if policy.network.allow else None,
+            name_service=name_service,
             listening=listening,
         )
         return World(mounts, layout.BUNDLE, layout.HOME, "/tmp")  # noqa: S108  the sandbox's own
-
-
-def _way_to(rules: Sequence[Rule]) -> Way | None:
-    """What leads to the decision about a connection: names by their synthetic addresses, and networks."""
-    if not rules:
-        return None
-    networks = [rule.network for rule in rules if rule.network is not None]
-    if any(rule.everything for rule in rules):
-        networks += _EVERYWHERE
-    led = dict.fromkeys((POOL_V4, POOL_V6, *networks))
-    return Way(
-        names=tuple(address.packed for address in NAME_SERVICE),
-        networks=tuple((Address(net.bits, net.number).packed, net.prefix) for net in led),
-    )
 
 
 def prepare_descriptors(*, inherited: bool = True) -> None:
@@ -148,6 +145,8 @@ def _is_confined(descriptor: int) -> bool:
         return False
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISSOCK(mode):
+        from mcp_client.sandbox.linux.syscalls import AF_UNIX, CONNECTED_TYPES
+
         return libc.socket_family(descriptor) == AF_UNIX and libc.socket_type(descriptor) in CONNECTED_TYPES
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISCHR(mode)
 

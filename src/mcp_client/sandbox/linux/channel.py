@@ -5,9 +5,12 @@
 fixed records from init for as long as the server runs; after the record FAILED comes text, to the end.
 """
 
+from __future__ import annotations
+
 import os
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mcp_client.sandbox.linux.exits import Exits
@@ -25,8 +28,8 @@ class Channel(NamedTuple):
     events: int
     control: int
     diagnostics: int
-    exits: "Exits | None" = None
-    entrance: "Entrance | None" = None
+    exits: Exits | None = None
+    entrance: Entrance | None = None
 
 
 PROGRAM_REFUSED, PROCESS_REFUSED, MEMORY_EXCEEDED, ENDED, FAILED = b"x", b"p", b"m", b"e", b"f"
@@ -53,7 +56,7 @@ class Event(NamedTuple):
         return _EVENT.pack(*self)
 
     @classmethod
-    def unpack(cls, data: bytes) -> "Event":
+    def unpack(cls, data: bytes) -> Event:
         """The opposite."""
         return cls(*_EVENT.unpack(data))
 

@@ -1,9 +1,13 @@
 """What holds for one server on this host: every control by name, how far, by what, and what would mend it."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from mcp_client.policy.model import Limits
-from mcp_client.sandbox.spec import Control, SandboxSpec
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.sandbox.spec import Control
+
+if TYPE_CHECKING:
+    from mcp_client.policy.model import Limits
+    from mcp_client.sandbox.spec import SandboxSpec
 
 
 class Obtained(NamedTuple):

@@ -1,11 +1,12 @@
 """Compiled system call filters, kept in the cache so that a warm start does not load libseccomp."""
 
-import hashlib
+from __future__ import annotations
+
 import os
 import struct
-from typing import NamedTuple
 
 from mcp_client.errors import MCPError
+from mcp_client.light import NamedTuple, sha256
 from mcp_client.private import read_private, write_private
 
 _SOURCES = ("syscalls.py", "seccomp.py", "restricted/syscalls.py")
@@ -50,7 +51,7 @@ def load_filters(folder: str, profile: Profile) -> Filters:
 
 def _key(profile: Profile) -> str:
     here = os.path.dirname(__file__)
-    key = hashlib.sha256(f"{os.uname().machine} {profile}".encode())
+    key = sha256(f"{os.uname().machine} {profile}".encode())
     for name in _SOURCES:
         with open(os.path.join(here, name), "rb") as file:
             key.update(file.read())

@@ -5,19 +5,21 @@ made by the call's number and what travels in registers, never by memory, which 
 after the look.
 """
 
+from __future__ import annotations
+
 import _socket
 import errno
 import fcntl
 import os
 import struct
 import time
-from typing import TYPE_CHECKING
 
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.linux import libc
-from mcp_client.sandbox.linux.population import Population
 
 if TYPE_CHECKING:
     from mcp_client.sandbox.linux.exits import Exits
+    from mcp_client.sandbox.linux.population import Population
 
 # _IOWR('!', 0, struct seccomp_notif) and _IOWR('!', 1, struct seccomp_notif_resp), linux/seccomp.h
 _RECEIVE = 0xC0502100
@@ -43,7 +45,7 @@ class Gatekeeper:
     """
 
     def __init__(
-        self, listener: int, processes: int | None, population: Population, exits: "Exits | None" = None
+        self, listener: int, processes: int | None, population: Population, exits: Exits | None = None
     ) -> None:
         """``listener`` is the descriptor that came with the filter; ``population`` is who is counted.
 

@@ -4,9 +4,11 @@ For a user it is the user. Root becomes the kernel's overflow id, which owns not
 that root grants are then shown through an id-mapped mount, so that the grant means what it says.
 """
 
-import os
-import signal
+from __future__ import annotations
 
+import os
+
+from mcp_client.light import signal
 from mcp_client.sandbox.linux import libc
 
 INNER_ID = 1000
@@ -68,5 +70,5 @@ def _owner_namespace(uid: int, gid: int) -> int:
 def _write_maps(pid: int, uid_map: str, gid_map: str) -> None:
     # An unprivileged process may map groups only where setgroups(2) is gone for good.
     for name, content in (("setgroups", "deny"), ("uid_map", uid_map), ("gid_map", gid_map)):
-        with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
-            file.write(content)
+        with open(f"/proc/{pid}/{name}", "wb") as file:
+            file.write(content.encode())

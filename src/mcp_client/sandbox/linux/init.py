@@ -6,26 +6,35 @@ step is applied before the server's exec; a step that fails is reported and ever
 imported once the root is swapped.
 """
 
+from __future__ import annotations
+
 import _socket
 import errno
 import fcntl
 import os
 import select
-import signal
 import struct
-from collections.abc import Callable, Iterable
-from typing import NoReturn
 
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import libc, mounts, privileges
-from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
-from mcp_client.sandbox.linux.filters import Filters
+from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener
 from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
 from mcp_client.sandbox.linux.metering import Meter
-from mcp_client.sandbox.linux.population import Namespace, Population
+from mcp_client.sandbox.linux.population import Namespace
 from mcp_client.sandbox.linux.reaper import FORWARDED_SIGNALS, Reaper
 from mcp_client.sandbox.linux.server import Confinement, become_server
-from mcp_client.sandbox.spec import Bind, SandboxSpec, Tmpfs
+from mcp_client.sandbox.spec import Bind, Tmpfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
+    from mcp_client.sandbox.linux.channel import Channel
+    from mcp_client.sandbox.linux.filters import Filters
+    from mcp_client.sandbox.linux.orders import Orders
+    from mcp_client.sandbox.linux.population import Population
+    from mcp_client.sandbox.spec import SandboxSpec
 
 HOSTNAME = "mcp"
 
@@ -43,9 +52,9 @@ _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
 
 
-def run_child(spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> NoReturn:
+def run_child(orders: Orders, channel: Channel, supervisor: int) -> NoReturn:
     """Entered right after the fork; never returns."""
-    run_steps(lambda: _become_porter(spec, filters, channel, supervisor), channel)
+    run_steps(lambda: _become_porter(orders, channel, supervisor), channel)
 
 
 def run_steps(steps: Callable[[], None], channel: Channel) -> NoReturn:
@@ -71,7 +80,7 @@ def _await_hang_up(control: int) -> None:
         pass
 
 
-def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> None:
+def _become_porter(orders: Orders, channel: Channel, supervisor: int) -> None:
     with step("die with the supervisor"):
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != supervisor:
@@ -82,7 +91,7 @@ def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, superv
     clones: dict[int, int] = {}
     if os.geteuid() == 0:
         with step("map granted folders"):
-            clones = _clone_granted(spec)
+            clones = {} if orders.spec is None else _clone_granted(orders.spec)
         with step("leave the host's groups"):
             os.setgroups([])
     with step("create namespaces"):
@@ -95,7 +104,7 @@ def _become_porter(spec: SandboxSpec, filters: Filters, channel: Channel, superv
     if init:
         os.write(channel.setup, f"init\t{init}\n".encode())
         return
-    _become_init(spec, filters, channel, clones)
+    _become_init(orders, channel, clones)
 
 
 def offer_to_the_oom_killer() -> None:
@@ -116,7 +125,7 @@ def _clone_granted(spec: SandboxSpec) -> dict[int, int]:
     return clones
 
 
-def _become_init(spec: SandboxSpec, filters: Filters, channel: Channel, clones: dict[int, int]) -> None:
+def _become_init(orders: Orders, channel: Channel, clones: dict[int, int]) -> None:
     # The porter's end is what the supervisor waits for before this word: only then is the supervisor our
     # parent, and a parent-death signal asked for earlier would be the porter's.
     await_word(channel.control)
@@ -133,7 +142,10 @@ def _become_init(spec: SandboxSpec, filters: Filters, channel: Channel, clones: 
         libc.sethostname(HOSTNAME)
     with step("open mount sources"):
         libc.make_mounts_private()
-        mounts.clone_sources(spec.mounts, clones)
+        likely = mounts.clone_likely(orders.likely)
+    spec, filters = orders.await_complete()
+    with step("open mount sources"):
+        mounts.clone_sources(spec.mounts, clones, likely)
     with step("become an unprivileged user"):
         os.setresgid(INNER_ID, INNER_ID, INNER_ID)
         os.setresuid(INNER_ID, INNER_ID, INNER_ID)

@@ -5,14 +5,20 @@ say is that an inherited descriptor, a log file behind standard error for one, m
 through /proc/self/fd with other rights. In the restricted sandbox it is the only wall around files.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import stat
-from collections.abc import Iterable, Iterator
 
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.mounts import check_identity
-from mcp_client.sandbox.spec import Bind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mcp_client.sandbox.spec import Bind
 
 _RULE_PATH_BENEATH = 1
 # How many kinds of access each version of the interface knows, beginning with version 1.

@@ -1,14 +1,14 @@
 """The supervisor's side of the launch: fork, map the user, wait until the world is built, let go."""
 
+from __future__ import annotations
+
 import errno
+import gc
 import os
-import signal
-from collections.abc import Iterable
-from typing import NoReturn
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import identity, init, landlock, libc
-from mcp_client.sandbox.linux.cgroups import group as cgroup
 from mcp_client.sandbox.linux.channel import (
     ENDED,
     EVENT_SIZE,
@@ -19,12 +19,19 @@ from mcp_client.sandbox.linux.channel import (
     Channel,
     Event,
 )
-from mcp_client.sandbox.linux.enforcement import Obtained, list_controls, may_observe_children
-from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
-from mcp_client.sandbox.linux.refusals import explain
+from mcp_client.sandbox.linux.orders import Orders
 from mcp_client.sandbox.linux.server import most_tasks
-from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage
+from mcp_client.sandbox.spec import ProcessExit, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import NoReturn
+
+    from mcp_client.sandbox.linux.cgroups import group as cgroup
+    from mcp_client.sandbox.linux.enforcement import Obtained
+    from mcp_client.sandbox.linux.filters import Filters
+    from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
 
 _HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
 _HAPPENINGS: dict[bytes, Happening] = {
@@ -50,6 +57,20 @@ class LinuxProcess:
 
     def __init__(self, spec: SandboxSpec, filters: Filters) -> None:
         """Fork and build the sandbox. Raises ``sandbox-unavailable`` or ``sandbox-setup-failed``."""
+        self._spec = spec
+        self._filters = filters
+        self._fork(spec)
+        try:
+            self._map_porter()
+            self._meet_init()
+            self._begin_group()
+            self._say()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _fork(self, spec: SandboxSpec | None = None) -> None:
+        """The child and the pipes between us; with a ``spec`` also what leads out of the sandbox and in."""
         libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
         setup_read, setup_write = os.pipe()
         events_read, events_write = os.pipe()
@@ -57,55 +78,60 @@ class LinuxProcess:
         diagnostics_read, diagnostics_write = os.pipe()
         os.set_blocking(diagnostics_read, False)
         exits = entrance = self.egress = self.ingress = None
-        if spec.way is not None or spec.port is not None:
+        if spec is not None and (spec.way is not None or spec.port is not None):
             # Most servers have neither, and load nothing of it.
             from mcp_client.sandbox.linux.passages import make_passages
 
             exits, self.egress, entrance, self.ingress = make_passages(spec)
         supervisor = os.getpid()
+        # What is there now stays for good: a collector that looks at it would copy its pages in both.
+        gc.freeze()
         child = os.fork()
         if child == 0:
             ours = (setup_read, events_read, control_write, diagnostics_read, self.egress, self.ingress)
             _close(ours)
             ends = (setup_write, events_write, control_read, diagnostics_write)
             channel = Channel(*ends, exits, entrance)
-            self._run_child(spec, filters, channel, supervisor)
+            self._run_child(channel, supervisor)
         _close((setup_write, events_write, control_read, diagnostics_write))
         for end in (exits, entrance):
             if end is not None:
                 end.close()
-        self._spec = spec
         self._setup = setup_read
         self._lines = b""
         self._control: int | None = control_write
         self._last: Event | None = None
         self._fault: str | None = None
         self._memory_exceeded = False
-        self._placement = cgroup.Placement()
+        self._placement: cgroup.Placement | None = None
         self._group: cgroup.Group | None = None
         self.events = events_read
         self.diagnostics = diagnostics_read
         self.pid = child
-        try:
-            self._meet_init()
-            self._placement = cgroup.begin(self.pid, spec.limits, tasks=most_tasks(spec))
-            self._say()
-        except BaseException:
-            self._abandon()
-            raise
 
-    def _run_child(self, spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> NoReturn:
-        init.run_child(spec, filters, channel, supervisor)
+    def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
+        init.run_child(Orders(self._spec, self._filters), channel, supervisor)
 
-    def _meet_init(self) -> None:
-        """From the forked child to the init that waits for the first word; ``pid`` is then its."""
+    def _map_porter(self) -> None:
+        """Let the forked child, which has left the host's namespaces, be somebody in them, and go on."""
         self._expect("unshared")
         _map_ids(self.pid)
         self._say()
+
+    def _begin_group(self) -> None:
+        # Here and below: what the child does not need is read while it is at work.
+        from mcp_client.sandbox.linux.cgroups import group as cgroup
+
+        self._placement = cgroup.begin(self.pid, self._spec.limits, tasks=most_tasks(self._spec))
+
+    def _meet_init(self) -> None:
+        """From the porter to the init that waits for the first word; ``pid`` is then its."""
         porter, self.pid = self.pid, int(self._expect("init")[0])
         os.waitpid(porter, 0)
 
     def _list_controls(self, obtained: Obtained) -> tuple[Control, ...]:
+        from mcp_client.sandbox.linux.enforcement import list_controls
+
         return list_controls(self._spec, obtained)
 
     def await_ready(self) -> None:
@@ -113,6 +139,9 @@ class LinuxProcess:
 
         Raises like the constructor.
         """
+        from mcp_client.sandbox.linux.cgroups.group import Group
+        from mcp_client.sandbox.linux.enforcement import Obtained, may_observe_children
+
         try:
             placed = self._place()
             controllers = frozenset() if self._group is None else self._group.controllers
@@ -123,8 +152,8 @@ class LinuxProcess:
         except BaseException:
             self._abandon()
             raise
-        by = placed.mechanism if isinstance(placed, cgroup.Group) else placed.reason
-        mend = None if isinstance(placed, cgroup.Group) else placed.mend
+        by = placed.mechanism if isinstance(placed, Group) else placed.reason
+        mend = None if isinstance(placed, Group) else placed.mend
         version = landlock.interface_version()
         obtained = Obtained(version, gated == "1", controllers, by, mend, may_observe_children())
         self.controls = self._list_controls(obtained)
@@ -265,16 +294,23 @@ class LinuxProcess:
                 else "it may be built for another system, or lie where programs are not allowed",
                 run_status=EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE,
             )
+        from mcp_client.sandbox.linux.refusals import explain
+
         raise explain(stage, code, printable(detail))
 
     def _place(self) -> cgroup.Group | cgroup.Refusal:
+        from mcp_client.sandbox.linux.cgroups.group import Group, Placement
+
+        if self._placement is None:
+            self._placement = Placement()
         placed = self._placement.complete()
-        if isinstance(placed, cgroup.Group):
+        if isinstance(placed, Group):
             self._group = placed
         return placed
 
     def _abandon(self) -> None:
-        self._place()
+        if self._placement is not None:
+            self._place()
         self.kill()
         os.waitpid(self.pid, 0)
         if self._group is not None:
@@ -293,4 +329,6 @@ def _map_ids(porter: int) -> None:
     try:
         identity.map_ids(porter)
     except OSError as error:
+        from mcp_client.sandbox.linux.refusals import explain
+
         raise explain("map the user", error.errno or 0, f"{error.filename}: {error.strerror}") from error

@@ -4,14 +4,21 @@ An allowlist: the root starts empty, and every path of the host in it is named h
 or was granted by the user. Never the home folder, /run, /sys, /etc as a whole, or anybody's socket.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Iterator
 
 from mcp_client.errors import MCPError
-from mcp_client.policy.model import Folder, Limits
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.linux.identity import INNER_ID
 from mcp_client.sandbox.linux.init import HOSTNAME
-from mcp_client.sandbox.spec import Bind, File, Freeze, Link, MountOperation, Proc, Sysctl, Tmpfs
+from mcp_client.sandbox.spec import Bind, File, Freeze, Link, Proc, Sysctl, Tmpfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mcp_client.policy.model import Folder, Limits
+    from mcp_client.sandbox.spec import MountOperation
 
 BUNDLE = "/bundle"
 DATA = "/data"
@@ -128,6 +135,12 @@ def plan_mounts(
     # Parents before children, so that none hides another.
     operations.extend(sorted(_unique(binds), key=lambda bind: bind.target.count("/")))
     return tuple(operations)
+
+
+def likely_binds() -> tuple[Bind, ...]:
+    """What plan_mounts() shows of this host to every server."""
+    standard = (*system(), *host_etc(), *_proc(listening=False), *devices())
+    return tuple(operation for operation in standard if isinstance(operation, Bind))
 
 
 def check_target(inside: str) -> None:

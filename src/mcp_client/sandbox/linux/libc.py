@@ -3,6 +3,8 @@
 Numbers above 424 are the same on every architecture (asm-generic/unistd.h).
 """
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import os

@@ -4,12 +4,16 @@ Weaker than the kernel's own accounting: between two looks a server can use more
 unmapped memory files are not seen, and a stop reaches the whole server rather than the next time slice.
 """
 
+from __future__ import annotations
+
 import os
-import signal
 import time
 
-from mcp_client.policy.model import Limits
-from mcp_client.sandbox.linux.population import Population
+from mcp_client.light import TYPE_CHECKING, signal
+
+if TYPE_CHECKING:
+    from mcp_client.policy.model import Limits
+    from mcp_client.sandbox.linux.population import Population
 
 # What is held by a cgroup instead; one byte from the supervisor.
 MEMORY, CPU, PROCESSES = 1, 2, 4
@@ -54,7 +58,7 @@ class Sample:
         self.private += (resident - shared) * _PAGE
         self.resident += resident * _PAGE
 
-    def cpu_since(self, before: "Sample") -> float:
+    def cpu_since(self, before: Sample) -> float:
         """Seconds of CPU used in between.
 
         The time of a process that ended is its parent's once that has waited for it, and nobody's where

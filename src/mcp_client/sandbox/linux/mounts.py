@@ -5,30 +5,56 @@ are then walked component by component without following links, so that nothing 
 granted folder can redirect a mount. New folders are only ever made in file systems of our own.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from collections.abc import Sequence
 
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.sandbox.linux import libc
-from mcp_client.sandbox.spec import Bind, File, Freeze, Link, MountOperation, Proc, Sysctl, Tmpfs
+from mcp_client.sandbox.spec import Bind, File, Freeze, Link, Proc, Sysctl, Tmpfs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcp_client.sandbox.spec import MountOperation
 
 _ROOT_OPTIONS = {"mode": "0755", "size": "1m", "nr_inodes": "4096"}
 _SAFE = libc.MOUNT_ATTR_NOSUID | libc.MOUNT_ATTR_NODEV
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def clone_sources(operations: Sequence[MountOperation], clones: dict[int, int]) -> None:
+def clone_sources(
+    operations: Sequence[MountOperation], clones: dict[int, int], likely: dict[Bind, int]
+) -> None:
     """Add to ``clones`` detached, restricted copies of every bound source: index of the operation -> mount.
 
-    What is in ``clones`` already is restricted and kept.
+    What is in ``clones`` already is restricted and kept; ``likely`` is from clone_likely(), and used up.
     """
     for index, operation in enumerate(operations):
         if isinstance(operation, Bind):
+            if operation in likely:
+                clones[index] = likely.pop(operation)
+                continue
             if index not in clones:
                 clones[index] = libc.clone_tree(operation.source)
                 check_identity(clones[index], operation)
             libc.set_mount_attributes(clones[index], _bind_attributes(operation), recursive=True)
+    for unused in likely.values():
+        os.close(unused)
+
+
+def clone_likely(operations: Sequence[Bind]) -> dict[Bind, int]:
+    """The same for binds that are wanted before long, and that nobody granted; what fails now fails then."""
+    clones = {}
+    for operation in dict.fromkeys(operations):
+        try:
+            clones[operation] = libc.clone_tree(operation.source)
+            libc.set_mount_attributes(clones[operation], _bind_attributes(operation), recursive=True)
+        except OSError:
+            continue
+    return clones
 
 
 def check_identity(mount: int, operation: Bind) -> None:

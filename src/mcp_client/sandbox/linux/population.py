@@ -1,9 +1,13 @@
 """Who lives in the sandbox: counted, signalled and ended together by init."""
 
+from __future__ import annotations
+
 import os
-import signal
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+
+from mcp_client.light import TYPE_CHECKING, Protocol, signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 class Population(Protocol):

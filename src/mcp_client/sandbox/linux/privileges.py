@@ -1,5 +1,7 @@
 """Give up every privilege, and look whether that is so (capabilities(7))."""
 
+from __future__ import annotations
+
 import errno
 
 from mcp_client.sandbox.linux import libc

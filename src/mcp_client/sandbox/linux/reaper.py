@@ -3,14 +3,13 @@
 Where it is pid 1, its own end makes the kernel kill everything that is left in the pid namespace.
 """
 
+from __future__ import annotations
+
 import os
 import select
-import signal
 import time
-from collections.abc import Iterable
-from types import FrameType
-from typing import NoReturn
 
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.channel import (
     ENDED,
@@ -18,12 +17,20 @@ from mcp_client.sandbox.linux.channel import (
     MEMORY_EXCEEDED,
     PROCESS_REFUSED,
     PROGRAM_REFUSED,
-    Channel,
     Event,
 )
-from mcp_client.sandbox.linux.gate import Gatekeeper
-from mcp_client.sandbox.linux.metering import Meter
-from mcp_client.sandbox.linux.population import Population
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import FrameType
+    from typing import NoReturn
+
+    from mcp_client.sandbox.linux.channel import (
+        Channel,
+    )
+    from mcp_client.sandbox.linux.gate import Gatekeeper
+    from mcp_client.sandbox.linux.metering import Meter
+    from mcp_client.sandbox.linux.population import Population
 
 FORWARDED_SIGNALS = (
     signal.SIGTERM,

@@ -1,5 +1,7 @@
 """Why a host refuses to build a sandbox, and what mends it."""
 
+from __future__ import annotations
+
 import errno
 
 from mcp_client.errors import MCPError

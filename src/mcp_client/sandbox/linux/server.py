@@ -1,20 +1,26 @@
 """The last steps before the server's first instruction, taken in its own process."""
 
+from __future__ import annotations
+
 import errno
 import os
 import resource
-import signal
 import stat
 import sys
-from collections.abc import Iterable, Mapping
-from typing import NoReturn
 
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import landlock, libc
-from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
-from mcp_client.sandbox.linux.filters import Filters
+from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import load_gate
 from mcp_client.sandbox.linux.metering import MEMORY
-from mcp_client.sandbox.spec import SandboxSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import NoReturn
+
+    from mcp_client.sandbox.linux.channel import Channel
+    from mcp_client.sandbox.linux.filters import Filters
+    from mcp_client.sandbox.spec import SandboxSpec
 
 _MAX_FILE = 4 << 30
 _THREADS = 256

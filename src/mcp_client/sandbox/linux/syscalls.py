@@ -8,7 +8,9 @@ modules, clocks, swap, quotas, and file handles. clone3 and openat2 take their f
 filter can see them; callers fall back.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from mcp_client.light import NamedTuple
 
 FILES = """
     access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2

@@ -3,11 +3,14 @@
 One connection, one call at a time, little endian. A library would cost a start more than the sandbox does.
 """
 
+from __future__ import annotations
+
 import _socket
 import os
 import struct
 import time
-from typing import NamedTuple
+
+from mcp_client.light import NamedTuple
 
 _METHOD_CALL, _METHOD_RETURN, _ERROR = 1, 2, 3
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SIGNATURE = 1, 2, 3, 4, 5, 6, 8

@@ -1,11 +1,15 @@
 """A group of our own where a part of the hierarchy is ours: in a delegated unit, in a container, as root."""
 
-import os
-from collections.abc import Iterator
-from typing import NamedTuple
+from __future__ import annotations
 
+import os
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.sandbox.linux.cgroups.hierarchy import available, passed_on, read_file, write_file
 from mcp_client.sandbox.linux.cgroups.janitor import Janitor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Place(NamedTuple):

@@ -5,10 +5,11 @@ and tasks. ``init`` holds pid 1 of the sandbox, outside of them, so that it can 
 processor is the group's own: what init does for the server counts as the server's.
 """
 
-import os
-from typing import NamedTuple
+from __future__ import annotations
 
-from mcp_client.policy.model import Limits
+import os
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.sandbox.linux.cgroups.delegated import make_group
 from mcp_client.sandbox.linux.cgroups.hierarchy import (
     CONTROLLERS,
@@ -19,8 +20,12 @@ from mcp_client.sandbox.linux.cgroups.hierarchy import (
     read_file,
     write_file,
 )
-from mcp_client.sandbox.linux.cgroups.janitor import Janitor, kill_group
+from mcp_client.sandbox.linux.cgroups.janitor import kill_group
 from mcp_client.sandbox.linux.cgroups.scope import ScopeRequest, find_sockets
+
+if TYPE_CHECKING:
+    from mcp_client.policy.model import Limits
+    from mcp_client.sandbox.linux.cgroups.janitor import Janitor
 
 _PERIOD = 100_000
 _DELEGATE = (

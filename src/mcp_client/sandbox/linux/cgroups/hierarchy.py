@@ -1,5 +1,7 @@
 """Where this process stands in the unified hierarchy, and what its files say (cgroups(7))."""
 
+from __future__ import annotations
+
 import os
 
 MOUNT = "/sys/fs/cgroup"

@@ -1,13 +1,17 @@
 """Take down groups that nobody else takes down, also after a SIGKILL of the supervisor."""
 
+from __future__ import annotations
+
 import os
 import select
-import signal
 import time
-from collections.abc import Callable
 
+from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.cgroups.hierarchy import passed_on, read_file, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SECONDS = 5.0
 _LOOK_AGAIN_AFTER = 0.002

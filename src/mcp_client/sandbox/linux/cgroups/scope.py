@@ -1,10 +1,12 @@
 """A transient scope with a delegated group, from the user's systemd or from the machine's."""
 
+from __future__ import annotations
+
 import os
-import signal
 import stat
 import time
 
+from mcp_client.light import signal
 from mcp_client.sandbox.linux.cgroups.dbus import Call, Connection, Variant, Writer
 from mcp_client.sandbox.linux.cgroups.hierarchy import CONTROLLERS, own_group
 from mcp_client.sandbox.linux.cgroups.janitor import fork_apart

@@ -28,8 +28,11 @@ class RestrictedProcess(LinuxProcess):
         self._others = children_of(os.getpid())
         super().__init__(spec, filters)
 
-    def _run_child(self, spec: SandboxSpec, filters: Filters, channel: Channel, supervisor: int) -> NoReturn:
-        run_child(spec, filters, channel, supervisor, self._scratch_path)
+    def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
+        run_child(self._spec, self._filters, channel, supervisor, self._scratch_path)
+
+    def _map_porter(self) -> None:
+        """There are no namespaces."""
 
     def _meet_init(self) -> None:
         self._user = int(self._expect("init")[0])

@@ -1,5 +1,6 @@
 """What holds for a server in the restricted sandbox, in the words of the full one."""
 
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.policy.model import Limits
 from mcp_client.sandbox.linux.enforcement import (
     ALLOWLIST,
@@ -10,7 +11,10 @@ from mcp_client.sandbox.linux.enforcement import (
 )
 from mcp_client.sandbox.linux.identity import UNPRIVILEGED_ID
 from mcp_client.sandbox.linux.landlock import SIGNALS_SCOPED_SINCE
-from mcp_client.sandbox.spec import Control, SandboxSpec, State
+from mcp_client.sandbox.spec import Control, SandboxSpec
+
+if TYPE_CHECKING:
+    from mcp_client.sandbox.spec import State
 
 _DOCUMENT = "see docs/SECURITY.md for what lets this host build the full sandbox"
 
@@ -22,7 +26,7 @@ def list_restricted_controls(
     version = obtained.landlock
     mend = mend or _DOCUMENT
 
-    def wall(name: str, state: State, by: str) -> Control:
+    def wall(name: str, state: "State", by: str) -> Control:
         return Control(name, WALLS[name][0], state, by, None if state == "enforced" else mend)
 
     return (
