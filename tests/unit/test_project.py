@@ -54,6 +54,8 @@ COMPOSITION = {
         "acquire",
         "announce",
         "app",
+        "background",
+        "compiled",
         "journal",
         "locked",
         "mirror",

@@ -46,13 +46,16 @@ def make_folder(cache: str, name: str = "", mode: int = 0o755) -> str:
 
 
 @contextmanager
-def locked(cache: str, name: str) -> Iterator[None]:
-    """Hold the lock ``name`` of the cache, waiting for other processes as long as it takes."""
+def locked(cache: str, name: str, wait: float = -1) -> Iterator[None]:
+    """Hold the lock ``name`` of the cache, waiting for other processes as long as it takes.
+
+    With ``wait`` in seconds, 0 or more, filelock.Timeout is raised after that.
+    """
     folder = make_folder(cache, "locks", 0o700)
     with storage_errors(folder):
         lock = FileLock(os.path.join(folder, f"{name}.lock"), mode=0o600)
         try:
-            lock.acquire()
+            lock.acquire(wait)
         except NotImplementedError as error:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), folder) from error
     try:

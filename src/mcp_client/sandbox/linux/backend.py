@@ -47,11 +47,23 @@ class LinuxBackend:
         """A path of the sandbox's own."""
         return layout.DATA
 
+    def compiled_path(self, compiled: str) -> str:  # noqa: ARG002
+        """A path of the sandbox's own."""
+        return layout.COMPILED
+
     def plan(
-        self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
+        self,
+        command: Command,
+        policy: Policy,
+        *,
+        tree: str,
+        data: str | None,
+        port: int | None = None,
+        compiled: str | None = None,
     ) -> SandboxSpec:
-        """The world for ``command``; ``tree`` and ``data`` are folders of the host."""
-        world = self._world(command, policy, tree=tree, data=data, listening=port is not None)
+        """The world for ``command``; ``tree``, ``data`` and ``compiled`` are folders of the host."""
+        listening = port is not None
+        world = self._world(command, policy, tree=tree, data=data, listening=listening, compiled=compiled)
         base = {
             "HOME": world.home,
             "LANG": "C.UTF-8",
@@ -94,7 +106,14 @@ class LinuxBackend:
         return LinuxProcess(spec, filters)
 
     def _world(
-        self, command: Command, policy: Policy, *, tree: str, data: str | None, listening: bool
+        self,
+        command: Command,
+        policy: Policy,
+        *,
+        tree: str,
+        data: str | None,
+        listening: bool,
+        compiled: str | None,
     ) -> World:
         mounts = layout.plan_mounts(
             tree=tree,
@@ -105,6 +124,7 @@ class LinuxBackend:
             executable_scratch=policy.subprocess,
             name_service=str(NAME_SERVICE.v4) if policy.network.allow else None,
             listening=listening,
+            compiled=compiled,
         )
         return World(mounts, layout.BUNDLE, layout.HOME, "/tmp")  # noqa: S108  the sandbox's own
 
