@@ -30,6 +30,7 @@ class Background:
 
     def __init__(self, process: int) -> None:
         """``process`` is a child of ours."""
+        self.was_killed = False
         self._process: int | None = process
         self._end = _watch(process)
 
@@ -57,7 +58,8 @@ class Background:
 
     def _reap(self) -> None:
         if self._process is not None:
-            os.waitpid(self._process, 0)
+            _, status = os.waitpid(self._process, 0)
+            self.was_killed = os.WIFSIGNALED(status)
         if self._end is not None:
             os.close(self._end)
         self._process = self._end = None

@@ -129,7 +129,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     if outcome.kind == "oom":
         outcome = outcome._replace(reason=f"memory limit {plan.policy.limits.memory >> 20} MB")
     record_end(app, run_id, outcome)
-    os.close(plan.hold)
+    _let_go(plan)
     for aside in asides:
         aside.finish(None if supervisor.urged else inbox.descriptor)
     if front is not None and front.failure is not None:
@@ -234,6 +234,13 @@ def _data_folder(home: str, resolution: Resolution) -> str:
             hint="check the folder's owner and mode, or set MCP_HOME",
         ) from error
     return path
+
+
+def _let_go(plan: RunPlan) -> None:
+    """Whoever tidies up may remove the package now."""
+    os.close(plan.hold)
+    if plan.compiled.hold >= 0:
+        os.close(plan.compiled.hold)
 
 
 def _begin_asides(app: App, plan: RunPlan, run_id: str) -> "list[Background | Compilation]":

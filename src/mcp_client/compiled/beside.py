@@ -2,13 +2,13 @@
 
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcp_client import platforms
 from mcp_client.app import App
 from mcp_client.background import Background, start_background
-from mcp_client.cache.compiled import claim_compilation
+from mcp_client.cache.compiled import claim_compilation, postpone_compilation
 from mcp_client.cache.store import CachedPackage
 from mcp_client.compiled.find import Recipe
 from mcp_client.manifest.entrypoint import select_entrypoint
@@ -23,9 +23,12 @@ _DELAY_SECONDS = 2.0
 class Compilation:
     """A process that is started when its time has come; has its turns in the supervisor's loop."""
 
-    def __init__(self, given: Mapping[str, Any], delay: float = _DELAY_SECONDS) -> None:
-        """``given`` is for job.main()."""
+    def __init__(
+        self, given: Mapping[str, Any], give_up: Callable[[], object], delay: float = _DELAY_SECONDS
+    ) -> None:
+        """``given`` is for job.main(); ``give_up`` lets somebody else do it."""
         self._given = given
+        self._give_up = give_up
         self._process: Background | None = None
         self.due_at: float | None = time.monotonic() + delay
 
@@ -43,9 +46,11 @@ class Compilation:
                 self._process.watch(poll)
 
     def finish(self, _signals: int | None) -> None:
-        """After the session nobody waits: what is not finished is begun again another time."""
+        """After the session nobody waits: what is not finished falls to another one."""
         if self._process is not None:
             self._process.finish(None)
+        if self._process is None or self._process.was_killed:
+            self._give_up()
 
 
 def begin_compilation(
@@ -59,6 +64,11 @@ def begin_compilation(
     bundle = app.backend.bundle_path(package.tree)
     entrypoint = expand(entrypoint, {"bundle": bundle})
     runtime = recipe.interpreter.runtime
+
+    def give_up() -> None:
+        postpone_compilation(app.cache, digest, recipe.key, 0)
+        app.close()
+
     return Compilation(
         {
             "overrides": app.overrides,
@@ -75,7 +85,8 @@ def begin_compilation(
             "environment": dict(entrypoint.env),
             "limits": policy.limits,
             "subprocess": policy.subprocess,
-        }
+        },
+        give_up,
     )
 
 

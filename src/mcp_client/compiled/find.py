@@ -1,6 +1,5 @@
 """What a server starts from: its package's tree, or what was compiled of it for this very interpreter."""
 
-import os
 import re
 from collections.abc import Iterable
 from hashlib import sha256
@@ -69,8 +68,9 @@ def _recipe(app: App, package: CachedPackage, interpreter: Interpreter) -> Recip
     if _PYTHON.match(interpreter.name):
         return _keyed("python", facts, interpreter)
     if _NODE.match(interpreter.name) and runtime.version >= _NODE_SINCE:
-        # Node finds what it has compiled by the path of the source, and by the user.
-        facts += [app.backend.bundle_path(package.tree), str(os.getuid())]
+        # Here the server is executed: another manifest, a stranger's for the same bundle, could let it do
+        # anything with what comes out. And Node finds what it compiled by the path of the source.
+        facts += [str(package.resolution.manifest.digest), app.backend.bundle_path(package.tree)]
         return _keyed("node", facts, interpreter)
     return None
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".py"
 _MOST_SOURCES = 50_000
+# Compiling takes a hundred times the memory of the source; all that comes after would fail with it.
+_LARGEST_SOURCE = 2 << 20
 _MOST_COPIED = 64 << 20
 _TAG = re.compile(rb"[A-Za-z0-9_-]{1,40}")
 _NUMBER = re.compile(rb"[0-9]{1,6}")
@@ -78,9 +81,13 @@ def list_sources(tree: str) -> list[str]:
                 path = os.path.join(inside, item.name)
                 if item.is_dir(follow_symlinks=False):
                     folders.append(path)
-                elif item.name.endswith(_SUFFIX) and item.is_file(follow_symlinks=False):
+                elif item.name.endswith(_SUFFIX) and _is_source(item.stat(follow_symlinks=False)):
                     found.append(path)
     return found[:_MOST_SOURCES]
+
+
+def _is_source(about: os.stat_result) -> bool:
+    return stat.S_ISREG(about.st_mode) and about.st_size <= _LARGEST_SOURCE
 
 
 def add_python(
