@@ -60,34 +60,36 @@ def begin_compilation(
     digest = package.resolution.bundle.digest
     if not app.cache.writable or not claim_compilation(app.cache, digest, recipe.key):
         return None
-    entrypoint = _without_user(select_entrypoint(manifest, platforms.current()))
-    bundle = app.backend.bundle_path(package.tree)
-    entrypoint = expand(entrypoint, {"bundle": bundle})
-    runtime = recipe.interpreter.runtime
 
     def give_up() -> None:
         postpone_compilation(app.cache, digest, recipe.key, 0)
         app.close()
 
-    return Compilation(
-        {
-            "overrides": app.overrides,
-            "run_id": run_id,
-            "reference": str(package.resolution.reference),
-            "digest": str(digest),
-            "key": recipe.key,
-            "language": recipe.language,
-            "executable": runtime.executable,
-            "paths": runtime.paths,
-            "identity": runtime.identity,
-            "command": entrypoint.command,
-            "arguments": [*recipe.interpreter.arguments, *entrypoint.args],
-            "environment": dict(entrypoint.env),
-            "limits": policy.limits,
-            "subprocess": policy.subprocess,
-        },
-        give_up,
-    )
+    return Compilation(order(app, package, manifest, policy, recipe, run_id), give_up)
+
+
+def order(
+    app: App, package: CachedPackage, manifest: Manifest, policy: Policy, recipe: Recipe, run_id: str
+) -> dict[str, Any]:
+    """What job.main() is given: the author's and the operator's, nothing of what was granted."""
+    entrypoint = _without_user(select_entrypoint(manifest, platforms.current()))
+    entrypoint = expand(entrypoint, {"bundle": app.backend.bundle_path(package.tree)})
+    runtime = recipe.interpreter.runtime
+    return {
+        "overrides": app.overrides,
+        "run_id": run_id,
+        "reference": str(package.resolution.reference),
+        "digest": str(package.resolution.bundle.digest),
+        "key": recipe.key,
+        "language": recipe.language,
+        "executable": runtime.executable,
+        "paths": list(runtime.paths),
+        "command": entrypoint.command,
+        "arguments": [*recipe.interpreter.arguments, *entrypoint.args],
+        "environment": dict(entrypoint.env),
+        "limits": list(policy.limits),
+        "subprocess": policy.subprocess,
+    }
 
 
 def _without_user(entrypoint: Entrypoint) -> Entrypoint:
