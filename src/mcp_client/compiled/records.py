@@ -24,7 +24,8 @@ def read_records(
     Whoever breaks off in the middle of a record has given those before it.
     """
     stream = _Stream(chunks, most_bytes)
-    stream.skip_to(MARK)
+    if not stream.skip_to(MARK):
+        return
     for _ in range(most_records):
         head = stream.take(_HEAD.size)
         if head is None:
@@ -47,13 +48,14 @@ class _Stream:
         self._left = most
         self._data = bytearray()
 
-    def skip_to(self, mark: bytes) -> None:
+    def skip_to(self, mark: bytes) -> bool:
         while (at := self._data.find(mark)) < 0:
             if len(self._data) > _MOST_BEFORE:
                 raise RecordsError("there is too much before the first record")
             if not self._more():
-                return
+                return False
         del self._data[: at + len(mark)]
+        return True
 
     def take(self, size: int) -> bytes | None:
         while len(self._data) < size:

@@ -1,4 +1,4 @@
-"""What was compiled, where there are no namespaces: made in the weaker sandbox, used there, and not written."""
+"""What was compiled, where there are no namespaces: made in the weaker sandbox, used there, never written."""
 
 import json
 import os
