@@ -17,7 +17,7 @@ GIVEN = "_MCP_GIVEN"
 # The path of this very program, since an isolated interpreter has its own idea of it.
 _BOOT = (
     f"import json, os, sys; given = json.loads(os.environ.pop({GIVEN!r})); sys.path[:] = given['path']; "
-    "from importlib import import_module; import_module(given['module']).main(given)"
+    "from {} import main; main(given)"
 )
 # A session may be shorter than the work takes. Clients that close our input give us two seconds to leave.
 _LAST_SECONDS = 1.0
@@ -68,16 +68,16 @@ class Background:
 def start_background(module: str, given: Mapping[str, Any]) -> Background | None:
     """Call ``main(given)`` of ``module`` in a new process; None where none can be started.
 
-    It gets ``path``, ``module`` and ``parent`` as well; what is given must fit into one variable (128 KiB).
+    It gets ``path`` and ``parent`` as well; what is given must fit into one variable (128 KiB).
     """
     if not sys.executable:
         return None
     path = [os.path.abspath(folder) for folder in sys.path if folder]
-    form = json.dumps({**given, "path": path, "module": module, "parent": os.getpid()})
+    form = json.dumps({**given, "path": path, "parent": os.getpid()})
     try:
         process = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-c", _BOOT],
+            [sys.executable, "-I", "-c", _BOOT.format(module)],
             {**os.environ, GIVEN: form},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
