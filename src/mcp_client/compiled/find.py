@@ -1,6 +1,5 @@
 """What a server starts from: its package's tree, or what was compiled of it for this very interpreter."""
 
-import re
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Literal, NamedTuple
@@ -14,8 +13,8 @@ Language = Literal["python", "node"]
 
 # Of this program: another one may compile in another way.
 _FORMAT = "1"
-_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*\Z")
-_NODE = re.compile(r"node(?:js)?\Z")
+_PYTHON = ("python", "pypy")
+_NODE = ("node", "nodejs")
 # Modules have a compile cache since then, which Node itself says when it is left.
 _NODE_SINCE = (22, 10)
 # Who sets one of these has something else in mind with what is compiled.
@@ -65,9 +64,10 @@ def _recipe(app: App, package: CachedPackage, interpreter: Interpreter) -> Recip
     runtime = interpreter.runtime
     version = ".".join(map(str, runtime.version))
     facts = [_FORMAT, runtime.executable, version, runtime.identity]
-    if _PYTHON.match(interpreter.name):
+    # Patterns would be compiled at each start.
+    if interpreter.name.rstrip("0123456789.") in _PYTHON:
         return _keyed("python", facts, interpreter)
-    if _NODE.match(interpreter.name) and runtime.version >= _NODE_SINCE:
+    if interpreter.name in _NODE and runtime.version >= _NODE_SINCE:
         # Here the server is executed: another manifest, a stranger's for the same bundle, could let it do
         # anything with what comes out. And Node finds what it compiled by the path of the source.
         facts += [str(package.resolution.manifest.digest), app.backend.bundle_path(package.tree)]

@@ -29,7 +29,7 @@ from mcp_client.sandbox.spec import SandboxSpec
 
 _MOST_SECONDS = 300
 _MOST_MEMORY = 2 << 30
-_NICER = 19
+_NICER = 10
 _COMPILE_SECONDS = 180.0
 _MOST_BYTES = 256 << 20
 _MOST_RECORDS = 50_000
