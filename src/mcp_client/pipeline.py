@@ -10,6 +10,7 @@ from mcp_client.acquire import acquire, hold_package
 from mcp_client.announce import announce_controls, announce_event, announce_plan
 from mcp_client.app import EMBEDDED_REGISTRY
 from mcp_client.audit import events
+from mcp_client.compiled.find import Compiled, find_form
 from mcp_client.errors import MCPError
 from mcp_client.executor.client import ClientWatch, watch_parent
 from mcp_client.journal import record_end, record_failure, start_record, unexpected
@@ -21,7 +22,7 @@ from mcp_client.manifest.options import check_options
 from mcp_client.policy.decide import Grants, decide
 from mcp_client.policy.environment import parse_grant, read_env_file
 from mcp_client.policy.folders import grant_folder, parse_mount
-from mcp_client.runtimes.command import check_file, resolve_command
+from mcp_client.runtimes.command import check_file, find_interpreter, resolve_command
 from mcp_client.runtimes.find import Host
 from mcp_client.sandbox.enforcement import refuse_missing
 
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from mcp_client.app import App
+    from mcp_client.background import Background
     from mcp_client.cache.store import CachedPackage
+    from mcp_client.compiled.beside import Compilation
     from mcp_client.executor.egress import Egress
     from mcp_client.executor.outcome import Outcome
     from mcp_client.manifest.model import Entrypoint, Manifest
     from mcp_client.policy.model import Folder, Policy
     from mcp_client.reference import PackageReference
     from mcp_client.resolution import Resolution
-    from mcp_client.revalidate import Revalidation
     from mcp_client.sandbox.spec import SandboxSpec
     from mcp_client.serving import Bridged, Endpoint, EndpointRequest
 
@@ -60,7 +62,8 @@ class RunPlan(NamedTuple):
     """Everything that is decided before a process exists.
 
     ``entrypoint`` is as declared, with variables in place: what ``--set`` gave may be a secret, and goes
-    into no record. While the descriptor ``hold`` is open, the package stays in the cache.
+    into no record. While the descriptor ``hold`` is open, the package stays in the cache. The server starts
+    from what is ``compiled`` of it.
     """
 
     package: CachedPackage
@@ -69,6 +72,7 @@ class RunPlan(NamedTuple):
     policy: Policy
     spec: SandboxSpec
     hold: int
+    compiled: Compiled
 
 
 def run_package(app: App, request: RunRequest) -> Outcome:
@@ -107,7 +111,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         record_failure(app, run_id, request.reference, error)
         raise
     app.cache.resolutions.touch(plan.package.resolution)
-    revalidation = _revalidate(app, plan.package, run_id)
+    asides = _begin_asides(app, plan, run_id)
     app.close()
     executor = app.settings.executor
     supervisor = Supervisor(
@@ -118,23 +122,23 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         grace=executor.grace,
         on_event=lambda happened: announce_event(app, plan, happened),
         egress=egress,
-        companions=[] if revalidation is None else [revalidation],
+        companions=asides,
         front=front,
     )
     try:
         outcome = supervisor.run()
     except BaseException as error:
         process.kill()
-        if revalidation is not None:
-            revalidation.finish(None)
+        for aside in asides:
+            aside.finish(None)
         record_failure(app, run_id, request.reference, unexpected(error))
         raise
     if outcome.kind == "oom":
         outcome = outcome._replace(reason=f"memory limit {plan.policy.limits.memory >> 20} MB")
     record_end(app, run_id, outcome)
-    os.close(plan.hold)
-    if revalidation is not None:
-        revalidation.finish(None if supervisor.urged else inbox.descriptor)
+    _let_go(plan)
+    for aside in asides:
+        aside.finish(None if supervisor.urged else inbox.descriptor)
     if front is not None and front.failure is not None:
         raise front.failure
     return outcome
@@ -159,26 +163,25 @@ def plan_run(
         manifest, grants, operator=settings.policy, caps=settings.executor, host_environment=os.environ
     )
     data = _data_folder(settings.home, package.resolution) if manifest.data_folder else None
-    bundle = backend.bundle_path(package.tree)
+    host = Host(settings.runtimes, os.environ, os.path.join(settings.cache.dir, "runtimes.memo"), private)
+    interpreter = find_interpreter(entrypoint, manifest.runtime, tree=package.tree, host=host)
+    compiled = find_form(app, package, interpreter, [*entrypoint.env, *policy.environment])
+    bundle = backend.bundle_path(compiled.tree)
     places = {"bundle": bundle, **({} if data is None else {"data": backend.data_path(data)})}
     values = {**places, **{f"config.{name}": value for name, value in options.items()}}
     declared = entrypoint._replace(args=(*entrypoint.args, *request.arguments))
     expanded = expand(entrypoint, values)
     expanded = expanded._replace(args=(*expanded.args, *request.arguments))
     told = {} if manifest.http is None else manifest.http.environment
+    if compiled.node_cache is not None:
+        told = {**told, "NODE_COMPILE_CACHE": backend.compiled_path(compiled.node_cache)}
     policy = policy._replace(environment={**expanded.env, **policy.environment, **told})
-    host = Host(settings.runtimes, os.environ, os.path.join(settings.cache.dir, "runtimes.memo"), private)
-    command = resolve_command(
-        expanded,
-        manifest.required_commands,
-        manifest.runtime,
-        tree=package.tree,
-        bundle=bundle,
-        host=host,
-    )
+    command = resolve_command(expanded, manifest.required_commands, interpreter, bundle=bundle, host=host)
     port = None if manifest.http is None else manifest.http.port
-    spec = backend.plan(command, policy, tree=package.tree, data=data, port=port)
-    return RunPlan(package, manifest, declared, policy, spec, hold)
+    spec = backend.plan(
+        command, policy, tree=compiled.tree, data=data, port=port, compiled=compiled.node_cache
+    )
+    return RunPlan(package, manifest, declared, policy, spec, hold, compiled)
 
 
 def _acquire(app: App, request: RunRequest, meanwhile: AbstractContextManager[None] | None) -> CachedPackage:
@@ -242,7 +245,26 @@ def _data_folder(home: str, resolution: Resolution) -> str:
     return path
 
 
-def _revalidate(app: App, package: CachedPackage, run_id: str) -> Revalidation | None:
+def _let_go(plan: RunPlan) -> None:
+    """Whoever tidies up may remove the package now."""
+    os.close(plan.hold)
+    if plan.compiled.hold >= 0:
+        os.close(plan.compiled.hold)
+
+
+def _begin_asides(app: App, plan: RunPlan, run_id: str) -> list[Background | Compilation]:
+    """What has time until the server runs, and is done beside it."""
+    asides: list[Background | Compilation | None] = [_revalidate(app, plan.package, run_id)]
+    if plan.compiled.recipe is not None:
+        from mcp_client.compiled.beside import begin_compilation
+
+        asides.append(
+            begin_compilation(app, plan.package, plan.manifest, plan.policy, plan.compiled.recipe, run_id)
+        )
+    return [aside for aside in asides if aside is not None]
+
+
+def _revalidate(app: App, package: CachedPackage, run_id: str) -> Background | None:
     """Off the critical path: ask the registry now and then how a cached package stands by now.
 
     What a lock binds is asked about by ``mcp lock --check``; the registry inside this program never changes.

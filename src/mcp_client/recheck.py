@@ -4,15 +4,12 @@ It has seen nothing of the session, and whatever happens to it, the session goes
 refuse the next run is told; trouble with the network is a matter for the debug log.
 """
 
-import os
-import resource
-import signal
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from mcp_client.app import App
 from mcp_client.audit import events
+from mcp_client.background import settle
 from mcp_client.errors import MCPError
 from mcp_client.reference import PackageReference, parse_reference
 from mcp_client.standing import weigh
@@ -24,7 +21,7 @@ _NICER = 5
 
 def main(given: Mapping[str, Any]) -> None:
     """Settle down as a process of its own, and ask."""
-    _settle(given["parent"])
+    settle(given["parent"], seconds=_MOST_SECONDS, memory=_MOST_MEMORY, nicer=_NICER)
     app = App(given["overrides"])
     try:
         recheck(app, parse_reference(given["reference"]), given["run_id"])
@@ -52,29 +49,6 @@ def recheck(app: App, reference: PackageReference, run_id: str) -> None:
                 message=error.message,
             )
         )
-
-
-def _settle(parent: int) -> None:
-    """Hold nothing of the session but standard error, die with the parent, and never take long."""
-    if sys.platform == "linux":
-        from mcp_client.sandbox.linux import libc
-
-        libc.close_all_but(0, 1, 2)
-        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.setsid()
-    for number in (signal.SIGINT, signal.SIGALRM):
-        # Silent: an interrupted interpreter would print where it was.
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    signal.alarm(_MOST_SECONDS)
-    os.nice(_NICER)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    if hard == resource.RLIM_INFINITY or hard > _MOST_MEMORY:
-        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
-    if os.getppid() != parent:
-        # It ended before its death could be heard of.
-        sys.exit(0)
 
 
 def _tell(app: App, error: Exception) -> None:

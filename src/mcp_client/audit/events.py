@@ -1,9 +1,9 @@
 """The records of the audit log, from plain values.
 
 Each run has one ``start`` and one ``end``, or one ``refused`` (a decision of ours) or ``error``, with the
-same run id, and a ``status`` in between when the registry withdrew what runs. ``moved`` belongs to no run:
-somebody accepted that a reference means something else. Records name variables but never hold their values,
-and every text is redacted and bounded.
+same run id. In between there is a ``status`` when the registry withdrew what runs, and a ``compile`` when its
+package is compiled beside it. ``moved`` belongs to no run: somebody accepted that a reference means something
+else. Records name variables but never hold their values, and every text is redacted and bounded.
 """
 
 from __future__ import annotations
@@ -120,6 +120,16 @@ def error(run_id: str, *, reference: str, code: str, message: str) -> Record:
 def status(run_id: str, *, reference: str, registry: str, code: str, message: str) -> Record:
     """Beside a running server its registry was asked, and the next run is refused with ``code``."""
     return {**_failure("status", run_id, reference, code, message), "registry": redact_url(registry)}
+
+
+def compiling(run_id: str, *, reference: str, bundle_digest: str, by: str) -> Record:
+    """Beside a running server its package is about to be compiled, in a sandbox of its own."""
+    return {
+        **_head("compile", run_id),
+        "reference": redact(reference),
+        "bundle_digest": bundle_digest,
+        "interpreter": redact(by),
+    }
 
 
 def moved(run_id: str, *, before: Resolution, now: Resolution) -> Record:

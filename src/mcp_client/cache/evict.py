@@ -69,7 +69,9 @@ def _evict(cache: Cache, keep: set[Digest]) -> list[Entry]:
     gone: list[Entry] = []
     batch = _Batch(cache)
     for unit in units(entries):
-        used, stored = unit[0].used, max(entry.stored for entry in unit)
+        used = unit[0].used
+        # What is compiled of a package comes into being long after it was pulled.
+        stored = max((entry.stored for entry in unit if entry.kind != "compiled"), default=0.0)
         # Nobody has recorded a use since it was stored; older references may point to it all the same.
         being_pulled = used <= stored and stored > now - _PULL_SECONDS
         if unit[0].digest in keep or being_pulled:

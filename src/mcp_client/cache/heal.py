@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mcp_client.cache.compare import find_difference, is_intact
+from mcp_client.cache.compiled_publish import find_change, forget_compiled
 from mcp_client.cache.identity import is_copy
 from mcp_client.cache.quarantine import quarantine
 from mcp_client.cache.staging import locked
@@ -65,6 +66,8 @@ def restore(cache: "Cache", digest: Digest, noted: str) -> bool:
             if difference is None:
                 settle(cache, digest)
                 return True
+            # Its files may be those of the damaged tree.
+            forget_compiled(cache, digest)
             moved = quarantine(cache.settings, "tree", digest, tree)
         if moved is not None:
             cache.warn(
@@ -107,6 +110,8 @@ def verify(
             on_progress(entry)
         if entry.kind == "tree":
             finding = _verify_tree(cache, entry, intact)
+        elif entry.kind == "compiled":
+            finding = _verify_compiled(cache, entry)
         else:
             finding = _verify_artifact(cache, entry)
             if finding is not None and finding.state == "whole":
@@ -142,9 +147,18 @@ def _verify_tree(cache: "Cache", entry: "Entry", intact: set[Digest]) -> Finding
         return Finding(entry, "whole")
 
 
+def _verify_compiled(cache: "Cache", entry: "Entry") -> Finding | None:
+    if not os.path.lexists(entry.path):
+        return None
+    problem = find_change(cache, entry.digest)
+    return Finding(entry, "whole") if problem is None else _damaged(cache, entry, problem)
+
+
 def _damaged(cache: "Cache", entry: "Entry", problem: str) -> Finding | None:
     if not cache.writable:
         return Finding(entry, "damaged", problem)
+    if entry.kind in {"tree", "compiled"}:
+        forget_compiled(cache, entry.digest)
     moved = quarantine(cache.settings, entry.kind, entry.digest, entry.path)
     # An entry that another process removed while it was read looked damaged.
     return None if moved is None else Finding(entry, "damaged", problem, moved)

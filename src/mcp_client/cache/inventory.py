@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from mcp_client.cache.compiled import COMPILED
 from mcp_client.cache.quarantine import size_of
 from mcp_client.cache.staging import STAGING, make_folder, remove_tree, storage_errors
 from mcp_client.cache.store import Cache, Entry
 from mcp_client.digest import Digest, parse_digest
 from mcp_client.errors import MCPError
 
-_FOLDERS = {"manifest": "manifests", "bundle": "bundles", "tree": "trees"}
+_FOLDERS = {"manifest": "manifests", "bundle": "bundles", "tree": "trees", "compiled": COMPILED}
 _HEX = 64
 _NOTE_SIZE = (
     "insert into entry (kind, digest, size, stored) values (?, ?, ?, ?) "
@@ -27,7 +28,7 @@ _REFERENCES = (
 
 
 def list_entries(cache: Cache, *, even_if_full: bool = False) -> list[Entry]:
-    """Every manifest, bundle and tree, most recently used first.
+    """Every manifest, bundle, tree and what was compiled of one, most recently used first.
 
     On a full disk SQLite cannot even read: that is ``disk-full``, or with ``even_if_full`` a list without
     references. Sizes are those noted when each was stored; what has none is measured, and noted.
@@ -54,7 +55,7 @@ def list_entries(cache: Cache, *, even_if_full: bool = False) -> list[Entry]:
             if about is None or len(item) != len(name):
                 if not _is_ours(item, name, path):
                     continue
-                about = _measure(path)
+                about = _measure(kind, path)
                 measured.append((kind, name, *about))
             at = used.get(name, about[1])
             size, stored = about
@@ -123,9 +124,13 @@ def _is_ours(item: str, name: str, path: str) -> bool:
         return False
 
 
-def _measure(path: str) -> tuple[int, float]:
+def _measure(kind: str, path: str) -> tuple[int, float]:
     """Bytes, and when it was stored."""
     try:
+        if kind == "compiled":
+            from mcp_client.cache.compiled_publish import own_size
+
+            return own_size(path), os.stat(path).st_mtime
         return size_of(path), os.stat(path).st_mtime
     except OSError:
         return 0, time.time()
@@ -182,4 +187,6 @@ def discard(cache: Cache, entries: Sequence[Entry]) -> list[Entry]:
         with suppress(MCPError):
             rows = [(entry.kind, str(entry.digest)) for entry in gone]
             cache.database.write("delete from entry where kind = ? and digest = ?", rows)
+            compiled = [(digest,) for kind, digest in rows if kind == "compiled"]
+            cache.database.write("delete from compiled where digest = ?", compiled)
     return gone

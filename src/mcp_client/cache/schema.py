@@ -51,6 +51,15 @@ alter table resolution add column message text;
 alter table resolution add column moved_manifest text;
 alter table resolution add column moved_bundle text;
 """,
+    # What was compiled of a bundle for one interpreter (compiled.py): by what its folder is known again, and
+    # the digest of all that is in it. Without an identity there is nothing, and none is made before ``due``.
+    """
+create table if not exists compiled (
+    digest text not null, key text not null,
+    identity text not null default '', content text not null default '', due real not null default 0,
+    primary key (digest, key)
+) without rowid;
+""",
 )
 _SCHEMA_VERSION = len(_SCHEMA_STEPS)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from mcp_client.cache.interrupt import ended_tidily
 from mcp_client.errors import MCPError
@@ -46,15 +46,23 @@ def make_folder(cache: str, name: str = "", mode: int = 0o755) -> str:
 
 
 @contextmanager
-def locked(cache: str, name: str) -> Iterator[None]:
-    """Hold the lock ``name`` of the cache, waiting for other processes as long as it takes."""
+def locked(cache: str, name: str, wait: float = -1) -> Iterator[None]:
+    """Hold the lock ``name`` of the cache, waiting for other processes as long as it takes.
+
+    With ``wait`` in seconds, 0 or more, filelock.Timeout is raised after that.
+    """
     folder = make_folder(cache, "locks", 0o700)
+    late: Timeout | None = None
     with storage_errors(folder):
         lock = FileLock(os.path.join(folder, f"{name}.lock"), mode=0o600)
         try:
-            lock.acquire()
+            lock.acquire(wait)
+        except Timeout as error:
+            late = error
         except NotImplementedError as error:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), folder) from error
+    if late is not None:
+        raise late
     try:
         yield
     finally:

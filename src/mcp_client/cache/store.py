@@ -230,6 +230,10 @@ class Cache:
             rows = self.database.select(_SIZE, (str(digest),))
             self.note_tree(digest, rows[0][0] if rows else None, named)
 
+    def noted_identity(self, digest: Digest) -> str:
+        """By what the tree is known, see identify(); empty when nothing is noted."""
+        return self._identity(digest) or ""
+
     def _identity(self, digest: Digest) -> str | None:
         rows = self.database.select(
             "select identity from entry where kind = 'tree' and digest = ?", (str(digest),)

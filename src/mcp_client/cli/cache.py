@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
 _SHOWN = 12
 _MOST_NAMED = 5
-_KINDS = ("manifest", "bundle", "tree")
+_KINDS = ("manifest", "bundle", "tree", "compiled")
 
 
 @click.group(
@@ -56,7 +56,7 @@ def cache() -> None:
 @json_option
 @click.pass_obj
 def ls(app: App) -> Report:
-    """List manifests, bundles and unpacked trees, the one used last first.
+    """List manifests, bundles, unpacked trees and what was compiled of them, the one used last first.
 
     \b
     Examples:
@@ -163,7 +163,10 @@ def stats(app: App) -> Report:
     }
     facts = [
         ("folder", printable(result["folder"])),
-        *((f"{kind}s", f"{len(sizes)}, {format_size(sum(sizes))}") for kind, sizes in kinds.items()),
+        *(
+            (kind if kind == "compiled" else f"{kind}s", f"{len(sizes)}, {format_size(sum(sizes))}")
+            for kind, sizes in kinds.items()
+        ),
         ("references", str(result["references"])),
         ("total", f"{format_size(total)} of {format_size(limit)}"),
         *([("quarantine", format_size(aside))] if aside else []),

@@ -125,6 +125,7 @@ class Executor(Caps):
     grace: Duration = 0
     start_timeout: Duration = 0
     idle_timeout: OptionalDuration = None
+    compile: bool = True
 
 
 class Environment(Section):

@@ -60,6 +60,7 @@ class ExecutorSettings(NamedTuple):
     """Caps on every server: seconds, bytes, thousandths of a core, counts; ``grace`` before a SIGKILL.
 
     A server that listens has ``start_timeout`` to answer, and is ended when it was idle for ``idle_timeout``.
+    ``compile`` is whether packages are compiled beside their first run.
     """
 
     default_timeout: float | None = None
@@ -70,6 +71,7 @@ class ExecutorSettings(NamedTuple):
     grace: float = 5.0
     start_timeout: float = 60.0
     idle_timeout: float | None = None
+    compile: bool = True
 
 
 class PolicySettings(NamedTuple):

@@ -26,34 +26,47 @@ class Command(NamedTuple):
     programs: tuple[str, ...]
 
 
+class Interpreter(NamedTuple):
+    """The host's program, known by ``name``, that runs a server's code, and the ``arguments`` of its line."""
+
+    name: str
+    runtime: Runtime
+    arguments: tuple[str, ...] = ()
+
+
+def find_interpreter(
+    entrypoint: Entrypoint, constraints: Mapping[str, str], *, tree: str, host: Host
+) -> Interpreter | None:
+    """What runs ``entrypoint``; None for a program that the bundle, unpacked as ``tree``, brings itself.
+
+    Raises ``runtime-*`` and ``entrypoint-*``.
+    """
+    name, arguments = entrypoint.command, tuple[str, ...]()
+    if "/" in entrypoint.command:
+        named, arguments = _interpreter(check_file(tree, entrypoint.command))
+        if named is None:
+            return None
+        name = named
+    return Interpreter(name, find_runtime(name, _constraint(name, constraints), host), arguments)
+
+
 def resolve_command(
     entrypoint: Entrypoint,
     required: tuple[str, ...],
-    constraints: Mapping[str, str],
+    interpreter: Interpreter | None,
     *,
-    tree: str,
     bundle: str,
     host: Host,
 ) -> Command:
-    """The command of ``entrypoint``: a program of the host, or a file of the bundle.
+    """The command of ``entrypoint``, by its ``interpreter``; ``bundle`` is the path where the server sees it.
 
-    ``tree`` is the unpacked bundle on the host, ``bundle`` the path where the server sees it. Raises
-    ``runtime-*``, ``command-missing`` and ``entrypoint-*``.
+    Raises ``command-missing``.
     """
-    runtimes = [_required(name, host) for name in required]
+    runtimes = [] if interpreter is None else [interpreter.runtime]
+    runtimes += [_required(name, host) for name in required]
+    argv = () if interpreter is None else (interpreter.runtime.executable, *interpreter.arguments)
     if "/" in entrypoint.command:
-        inside = os.path.normpath(os.path.join(bundle, entrypoint.command))
-        file = check_file(tree, entrypoint.command)
-        name, arguments = _interpreter(file)
-        argv: tuple[str, ...] = (inside,)
-        if name is not None:
-            runtime = find_runtime(name, _constraint(name, constraints), host)
-            runtimes.insert(0, runtime)
-            argv = (runtime.executable, *arguments, inside)
-    else:
-        runtime = find_runtime(entrypoint.command, _constraint(entrypoint.command, constraints), host)
-        runtimes.insert(0, runtime)
-        argv = (runtime.executable,)
+        argv = (*argv, os.path.normpath(os.path.join(bundle, entrypoint.command)))
     return Command(
         argv=(*argv, *entrypoint.args),
         paths=tuple(dict.fromkeys(path for runtime in runtimes for path in runtime.paths)),
@@ -91,17 +104,17 @@ def check_file(tree: str, command: str) -> str:
     return real
 
 
-def _interpreter(file: str) -> tuple[str | None, list[str]]:
+def _interpreter(file: str) -> tuple[str | None, tuple[str, ...]]:
     """The program behind ``#!/usr/bin/env NAME``: found on the host, not on the sandbox's small PATH."""
     with open(file, "rb") as script:
         line, _, _ = script.read(_SHEBANG_SIZE).partition(b"\n")
     if not line.startswith(b"#!"):
-        return None, []
+        return None, ()
     words = line[2:].decode(errors="replace").split()
     if not words or os.path.basename(words[0]) != "env":
-        return None, []
+        return None, ()
     words = [word for word in words[1:] if word != "-S"]
-    return (words[0], words[1:]) if words and "/" not in words[0] else (None, [])
+    return (words[0], tuple(words[1:])) if words and "/" not in words[0] else (None, ())
 
 
 def _constraint(name: str, constraints: Mapping[str, str]) -> str | None:

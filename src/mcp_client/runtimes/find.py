@@ -19,11 +19,15 @@ _LARGEST_MEMO = 1 << 20
 
 
 class Runtime(NamedTuple):
-    """An installed program: the path to execute, its version, and the paths it needs beside /usr."""
+    """An installed program: the path to execute, its version, and the paths it needs beside /usr.
+
+    ``identity`` is another one when another program is there: times, size, inode and real path of the file.
+    """
 
     executable: str
     version: tuple[int, ...]
     paths: tuple[str, ...]
+    identity: str = ""
 
 
 class Host(NamedTuple):
@@ -91,7 +95,8 @@ def _examine(path: str, name: str, host: Host) -> Runtime | None:
         write_private(host.memo, dumps(memory).encode())
     if answer is None or any(private_place(place, host.private) for place in answer["paths"]):
         return None
-    return Runtime(answer["executable"], tuple(answer["version"]), tuple(answer["paths"]))
+    named = " ".join(map(str, identity))
+    return Runtime(answer["executable"], tuple(answer["version"]), tuple(answer["paths"]), named)
 
 
 def _read_memo(path: str) -> dict[str, Any]:

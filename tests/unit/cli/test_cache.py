@@ -145,7 +145,8 @@ def test_stats(call, pulled, home):
 
     assert result["folder"] == os.path.join(home, "cache")
     assert result["references"] == 1
-    assert {kind: value["count"] for kind, value in result["kinds"].items()} == dict.fromkeys(pulled, 1)
+    counts = {kind: value["count"] for kind, value in result["kinds"].items()}
+    assert counts == {**dict.fromkeys(pulled, 1), "compiled": 0}
     assert result["total_bytes"] == sum(value["bytes"] for value in result["kinds"].values())
     assert result["folder"] in shown
     assert "of 10.0GB" in shown

@@ -38,6 +38,7 @@ OTHERS = {
     "executor.grace": ("10ms", 0.01),
     "executor.start_timeout": ("2m", 120.0),
     "executor.idle_timeout": ("1h", 3600.0),
+    "executor.compile": (False, False),
     "policy.environment.deny": (["*_TOKEN"], ("*_TOKEN",)),
     "policy.network.allow": (["*.Example.com"], ("*.example.com",)),
     "policy.network.deny": (["10.0.0.0/8:22"], ("10.0.0.0/8:22",)),

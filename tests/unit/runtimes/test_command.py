@@ -6,7 +6,7 @@ import pytest
 
 from mcp_client.errors import MCPError
 from mcp_client.manifest.model import Entrypoint
-from mcp_client.runtimes.command import Command, check_file, resolve_command
+from mcp_client.runtimes.command import Command, check_file, find_interpreter, resolve_command
 from mcp_client.runtimes.find import Host
 
 
@@ -26,7 +26,9 @@ def _write(tree: str, name: str, content: str = "#!/bin/sh\n", mode: int = 0o755
 
 def _resolve(tree: str, command: str, *args: str, required: tuple[str, ...] = ()) -> Command:
     host = Host({}, {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}, os.path.join(tree, "..", "memo"))
-    return resolve_command(Entrypoint(command, args), required, {}, tree=tree, bundle="/bundle", host=host)
+    entrypoint = Entrypoint(command, args)
+    interpreter = find_interpreter(entrypoint, {}, tree=tree, host=host)
+    return resolve_command(entrypoint, required, interpreter, bundle="/bundle", host=host)
 
 
 def test_a_program_of_the_bundle_keeps_its_place(tree: str) -> None:

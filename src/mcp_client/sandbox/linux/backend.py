@@ -47,16 +47,28 @@ class LinuxBackend:
         """A path of the sandbox's own."""
         return layout.DATA
 
+    def compiled_path(self, compiled: str) -> str:  # noqa: ARG002
+        """A path of the sandbox's own."""
+        return layout.COMPILED
+
     def plan(
-        self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
+        self,
+        command: Command,
+        policy: Policy,
+        *,
+        tree: str,
+        data: str | None,
+        port: int | None = None,
+        compiled: str | None = None,
     ) -> SandboxSpec:
-        """The world for ``command``; ``tree`` and ``data`` are folders of the host."""
+        """The world for ``command``; ``tree``, ``data`` and ``compiled`` are folders of the host."""
         way = None
         if policy.network.allow:
             from mcp_client.sandbox.linux.way import way_to
 
             way = way_to(policy.network.allow)
-        world = self._world(command, policy, tree=tree, data=data, listening=port is not None)
+        listening = port is not None
+        world = self._world(command, policy, tree=tree, data=data, listening=listening, compiled=compiled)
         base = {
             "HOME": world.home,
             "LANG": "C.UTF-8",
@@ -100,7 +112,14 @@ class LinuxBackend:
         return LinuxProcess(spec, filters) if early is None else early.build(spec, filters)
 
     def _world(
-        self, command: Command, policy: Policy, *, tree: str, data: str | None, listening: bool
+        self,
+        command: Command,
+        policy: Policy,
+        *,
+        tree: str,
+        data: str | None,
+        listening: bool,
+        compiled: str | None,
     ) -> World:
         name_service = None
         if policy.network.allow:
@@ -116,6 +135,7 @@ class LinuxBackend:
             executable_scratch=policy.subprocess,
             name_service=name_service,
             listening=listening,
+            compiled=compiled,
         )
         return World(mounts, layout.BUNDLE, layout.HOME, "/tmp")  # noqa: S108  the sandbox's own
 

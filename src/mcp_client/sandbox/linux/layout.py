@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BUNDLE = "/bundle"
 DATA = "/data"
+COMPILED = "/compiled"
 HOME = "/home/mcp"
 USER = "mcp"
 
@@ -90,7 +91,7 @@ PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 _QUOTAS = {"max_inotify_instances": "32", "max_inotify_watches": "16384"}
 # Stores of package managers that keep every library under one immutable root of their own.
 _STORES = ("/nix/store", "/gnu/store")
-_RESERVED = ("/proc", "/dev", "/sys", "/etc", "/run", BUNDLE, DATA)
+_RESERVED = ("/proc", "/dev", "/sys", "/etc", "/run", BUNDLE, DATA, COMPILED)
 _INODES = 16384
 
 
@@ -104,13 +105,14 @@ def plan_mounts(
     executable_scratch: bool,
     name_service: str | None = None,
     listening: bool = False,
+    compiled: str | None = None,
 ) -> tuple[MountOperation, ...]:
     """The operations that build the root, in the order in which they are carried out.
 
     ``tree`` and ``data`` are folders of the host, ``runtimes`` folders or files of the host that are shown
     read-only where they are. Writable places hold programs only with ``executable_scratch``. The address of
     the ``name_service`` is there where anything leads out. A server that is ``listening`` may
-    choose any port.
+    choose any port. ``compiled`` is a folder of the host to read from.
     """
     operations: list[MountOperation] = [
         *system(),
@@ -124,6 +126,8 @@ def plan_mounts(
         operations.append(Tmpfs(target, size, _INODES, executable=executable_scratch))
     operations.append(Link("/var/tmp", "/tmp"))  # noqa: S108
     operations.append(Bind(tree, BUNDLE))
+    if compiled is not None:
+        operations.append(Bind(compiled, COMPILED, executable=False))
     if data is not None:
         operations.append(Bind(data, DATA, writable=True, executable=executable_scratch, granted=True))
     binds = [Bind(path, path) for path in runtimes if not _in_system(path)]

@@ -32,8 +32,19 @@ class RestrictedBackend(LinuxBackend):
         """The folder itself."""
         return os.path.realpath(data)
 
+    def compiled_path(self, compiled: str) -> str:
+        """The folder itself."""
+        return os.path.realpath(compiled)
+
     def plan(
-        self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
+        self,
+        command: Command,
+        policy: Policy,
+        *,
+        tree: str,
+        data: str | None,
+        port: int | None = None,
+        compiled: str | None = None,
     ) -> SandboxSpec:
         """As in the full sandbox, but for a server that listens: the ports here are the host's."""
         if port is not None:
@@ -42,7 +53,7 @@ class RestrictedBackend(LinuxBackend):
                 "a server that listens needs a network of its own, and the weaker sandbox has none",
                 hint=self._mend,
             )
-        return super().plan(command, policy, tree=tree, data=data)
+        return super().plan(command, policy, tree=tree, data=data, compiled=compiled)
 
     def launch(self, spec: SandboxSpec) -> RestrictedProcess:
         """Fork and start building; the server waits behind its gate until release()."""
@@ -64,6 +75,7 @@ class RestrictedBackend(LinuxBackend):
         tree: str,
         data: str | None,
         listening: bool,  # noqa: ARG002  never: see plan()
+        compiled: str | None,
     ) -> World:
         bundle = self.bundle_path(tree)
         scratch = os.path.join(self._scratch_store, f"{os.getpid()}-{os.urandom(8).hex()}")
@@ -74,6 +86,7 @@ class RestrictedBackend(LinuxBackend):
             runtimes=command.paths,
             folders=policy.folders,
             executable_scratch=policy.subprocess,
+            compiled=None if compiled is None else self.compiled_path(compiled),
         )
         return World(binds, directory=bundle, home=scratch, temporary=scratch)
 

@@ -30,6 +30,7 @@ def plan_access(
     runtimes: Iterable[str],
     folders: Iterable[Folder],
     executable_scratch: bool,
+    compiled: str | None = None,
 ) -> tuple[Bind, ...]:
     """Everything with a path that the server may use; ``source`` and ``target`` are the same.
 
@@ -43,6 +44,7 @@ def plan_access(
         *(place for place in places if isinstance(place, Bind)),
         *(Bind(path, path, executable=False) for path in paths if os.path.exists(path)),
         Bind(tree, tree),
+        *([] if compiled is None else [Bind(compiled, compiled, executable=False)]),
         *(Bind(path, path, writable=True, executable=executable_scratch) for path in writable),
         *(Bind(path, path) for path in runtimes),
         *(_granted(folder, executable=executable_scratch) for folder in folders),

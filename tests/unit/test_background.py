@@ -1,11 +1,11 @@
-"""The end of who asks: reaped in every case, and waited for only while nobody is in a hurry."""
+"""The end of a process beside a server: reaped always, and waited for only while nobody is in a hurry."""
 
 import os
 import select
 
 import pytest
 
-from mcp_client.revalidate import Revalidation
+from mcp_client.background import Background
 
 
 def start(*command: str) -> int:
@@ -22,7 +22,7 @@ def is_reaped(pid: int) -> bool:
 
 def test_it_is_reaped_in_the_supervisors_loop() -> None:
     pid = start("/bin/true")
-    asking = Revalidation(pid)
+    asking = Background(pid)
     poll = select.poll()
     asking.watch(poll)
     asking.move(poll, dict(poll.poll()))
@@ -37,7 +37,7 @@ def test_a_hurry_ends_it(urged: bool) -> None:
     read, write = os.pipe()
     os.write(write, b"\x0f")
     pid = start("/bin/sleep", "600")
-    Revalidation(pid).finish(None if urged else read)
+    Background(pid).finish(None if urged else read)
     assert is_reaped(pid)
     os.close(read)
     os.close(write)
@@ -46,7 +46,7 @@ def test_a_hurry_ends_it(urged: bool) -> None:
 def test_what_ends_by_itself_is_waited_for() -> None:
     read, write = os.pipe()
     pid = start("/bin/true")
-    Revalidation(pid).finish(read)
+    Background(pid).finish(read)
     assert is_reaped(pid)
     os.close(read)
     os.close(write)
