@@ -5,7 +5,7 @@ import select
 import time
 from collections.abc import Iterator
 
-from mcp_client.config.settings import OnMissing
+from mcp_client.choices import OnMissing
 from mcp_client.sandbox.backend import Backend
 from mcp_client.sandbox.enforcement import refuse_missing
 from mcp_client.sandbox.spec import SandboxSpec
