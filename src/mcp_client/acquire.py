@@ -12,7 +12,7 @@ from mcp_client.errors import MCPError, printable
 from mcp_client.manifest.entrypoint import files_of
 from mcp_client.manifest.model import Manifest, from_form, is_current, to_form
 from mcp_client.reference import PackageReference
-from mcp_client.resolution import Resolution, Standing
+from mcp_client.resolution import Descriptor, Resolution, Standing
 from mcp_client.standing import refuse_moved, refuse_status, refuse_unfit, weigh
 
 Accept = Callable[[Manifest, str | None], object]
@@ -75,6 +75,7 @@ def hold_package(app: App, get: Callable[[], CachedPackage]) -> tuple[CachedPack
 
 def _resolve_and_fetch(app: App, reference: PackageReference, accept: Accept | None) -> CachedPackage:
     resolution = app.registry.resolve(reference)
+    app.mark("resolve")
     weigh(app.cache.resolutions, resolution)
     return fetch_package(app, resolution, accept)
 
@@ -152,9 +153,11 @@ def fetch_package(
     bundle, limit = resolution.bundle, app.settings.registry.max_bundle
     with _nothing_refused_stays(app, resolution):
         manifest = verified_manifest(app, resolution)
+        app.mark("manifest")
         if accept is not None:
             accept(manifest, None)
-        tree = app.cache.add_bundle(bundle, lambda: app.registry.fetch(bundle, limit), limit)
+        tree = app.cache.add_bundle(bundle, lambda: _download(app, bundle, limit), limit)
+        app.mark("rest of unpacking, and flush")
         if accept is not None:
             accept(manifest, tree)
         form, checked = to_form(manifest), time.time() if checked is None else checked
@@ -163,6 +166,11 @@ def fetch_package(
         app.cache.resolutions.record(resolution, form, checked=checked)
     app.cache.evict(keep=set(resolution.digests))
     return CachedPackage(resolution, form, tree, Standing(checked, checked))
+
+
+def _download(app: App, bundle: Descriptor, limit: int) -> Iterator[bytes]:
+    chunks = app.registry.fetch(bundle, limit)
+    return chunks if app.timings is None else app.timings.follow(chunks, "download while unpacking")
 
 
 def verified_manifest(app: App, resolution: Resolution) -> Manifest:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mcp_client.registry.client import RegistryClient
     from mcp_client.registry.credentials import Credentials
     from mcp_client.sandbox.backend import Backend
+    from mcp_client.timings import Timings
 
 EMBEDDED_REGISTRY = "embedded"
 
@@ -26,15 +27,20 @@ class App:
     An App belongs to one thread: neither the database nor the registry's connections can be shared.
     """
 
-    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
+    def __init__(self, overrides: Mapping[str, str] | None = None, timings: "Timings | None" = None) -> None:
         """``overrides`` are command line flags: config, log_level, offline, on_missing, registry, timeout."""
         self.overrides = dict(overrides or {})
+        self.timings = timings
 
     def with_overrides(self, overrides: Mapping[str, str | None]) -> "App":
         """A copy with further flags; those that were not given (None) change nothing."""
-        return App(
-            {**self.overrides, **{key: value for key, value in overrides.items() if value is not None}}
-        )
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return App({**self.overrides, **given}, self.timings)
+
+    def mark(self, stage: str) -> None:
+        """Note that a stage of the run is done, if somebody wants to know how long it took."""
+        if self.timings is not None:
+            self.timings.mark(stage)
 
     def at_registry(self, url: str) -> "App":
         """A copy that asks the registry at ``url``, which a file named and not the user.
@@ -123,6 +129,8 @@ class App:
         """The sandbox of this platform. Raises ``sandbox-unavailable``."""
         from mcp_client.sandbox.backend import open_backend
 
+        if self.timings is not None:
+            self.timings.watch_launch()
         filters = os.path.join(self.settings.cache.dir, "filters")
         return open_backend(filters, self.settings.sandbox.on_missing)
 

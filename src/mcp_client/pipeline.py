@@ -91,10 +91,12 @@ def run_package(app: App, request: RunRequest) -> Outcome:
             refuse_missing(process.controls, app.settings.sandbox.on_missing)
             announce_controls(app, process.controls)
             app.audit.append(start_record(run_id, plan, process.controls, door))
+            app.mark("audit record")
         except BaseException:
             process.kill()
             raise
         process.release()
+        app.mark("exec")
         app.log.info("the server runs", run=run_id, pid=process.pid)
     except MCPError as error:
         record_failure(app, run_id, request.reference, error)
@@ -111,7 +113,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         grace=executor.grace,
         on_event=lambda happened: announce_event(app, plan, happened),
         egress=egress,
-        companions=[] if revalidation is None else [revalidation],
+        companions=[companion for companion in (revalidation, app.timings) if companion is not None],
         front=front,
     )
     try:
@@ -138,8 +140,10 @@ def plan_run(
 ) -> RunPlan:
     """Everything up to the sandbox's plan: what ``--dry-run`` prints and run_package() carries out."""
     settings = app.settings
+    app.mark("configuration")
     backend = app.backend
     package, hold = hold_package(app, lambda: _acquire(app, request, meanwhile))
+    app.mark("look-up in the cache")
     manifest = from_form(package.manifest_form)
     entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)
@@ -158,6 +162,7 @@ def plan_run(
     expanded = expanded._replace(args=(*expanded.args, *request.arguments))
     told = {} if manifest.http is None else manifest.http.environment
     policy = policy._replace(environment={**expanded.env, **policy.environment, **told})
+    app.mark("policy")
     host = Host(settings.runtimes, os.environ, os.path.join(settings.cache.dir, "runtimes.memo"), private)
     command = resolve_command(
         expanded,
@@ -167,8 +172,10 @@ def plan_run(
         bundle=bundle,
         host=host,
     )
+    app.mark("search for the runtime")
     port = None if manifest.http is None else manifest.http.port
     spec = backend.plan(command, policy, tree=package.tree, data=data, port=port)
+    app.mark("layout of the sandbox")
     return RunPlan(package, manifest, declared, policy, spec, hold)
 
 

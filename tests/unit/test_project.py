@@ -62,6 +62,7 @@ COMPOSITION = {
         "revalidate",
         "serving",
         "standing",
+        "timings",
     ),
 }
 # Whole files that these libraries belong to; anywhere else they would cost every start.

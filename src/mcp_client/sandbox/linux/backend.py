@@ -14,6 +14,7 @@ from mcp_client.network.rules import Rule
 from mcp_client.policy.model import Policy
 from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import layout, libc
+from mcp_client.sandbox.linux.channel import step
 from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.linux.syscalls import AF_UNIX, CONNECTED_TYPES
@@ -91,6 +92,8 @@ class LinuxBackend:
         """Fork and start building; the server waits behind its gate until release()."""
         prepare_descriptors(inherited=spec.port is None)
         filters = load_filters(self._filter_folder, Profile(spec.subprocess, exits=spec.way is not None))
+        if step.watch is not None:
+            step.watch("load the compiled filters")
         return LinuxProcess(spec, filters)
 
     def _world(
