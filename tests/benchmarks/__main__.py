@@ -55,7 +55,7 @@ def main() -> None:
     parser.epilog = f"parts:\n{known}"
     parser.add_argument("parts", nargs="*", metavar="PART", help="all by default")
     parser.add_argument("--quick", action="store_true", help="few turns and small sizes")
-    parser.add_argument("--turns", type=int, help="of what is compared (15; 4 with --quick)")
+    parser.add_argument("--turns", type=int, help="of what is compared (12; 4 with --quick)")
     parser.add_argument("--json", action="store_true", help="print JSON, and tables to standard error")
     parser.add_argument("--output", metavar="FILE", help="write the report here")
     given = parser.parse_args()
@@ -65,7 +65,7 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, hard) if hard > 0 else _FILES, hard))
     chosen = [name for name in parts.PARTS if not given.parts or name in given.parts]
-    scale = Scale(given.turns or (4 if given.quick else 15), 0.1 if given.quick else 1.0)
+    scale = Scale(given.turns or (4 if given.quick else 12), 0.1 if given.quick else 1.0)
     screen = sys.stderr if given.json else sys.stdout
     with make_world(list(NAMES)) as world:
         found = find_peers(world)
@@ -94,7 +94,7 @@ def measure(
     seconds = {}
     for name in chosen:
         began = time.perf_counter()
-        for table in parts.PARTS[name].measure(world, found, scale):
+        for table in parts.measure_apart(name, world, found, scale):
             tables.append(table)
             say(table.text())
         seconds[name] = time.perf_counter() - began

@@ -8,9 +8,9 @@ FILES = 3000
 _SEED = 7
 
 
-def make_bundle() -> bytes:
-    """3,000 files of 200 MB, just under 100 MB compressed."""
-    return pack([(regular(path, data, mode), data) for path, data, mode in make_files()])
+def make_bundle(share: float = 1.0) -> bytes:
+    """3,000 files of 200 MB, just under 100 MB compressed, or of a share of that."""
+    return pack([(regular(path, data, mode), data) for path, data, mode in make_files(share)])
 
 
 def make_files(share: float = 1.0) -> list[tuple[str, bytes, int]]:

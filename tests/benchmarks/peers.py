@@ -152,7 +152,7 @@ def _bare(world: World, subject: Subject, path: str) -> Sequence[str]:
 
 
 def _ours(world: World, subject: Subject, path: str) -> Sequence[str]:
-    return [EXECUTABLE, "run", subject.package.reference]
+    return [EXECUTABLE, "run", subject.reference]
 
 
 def _bubblewrap(world: World, subject: Subject, path: str) -> Sequence[str]:

@@ -68,7 +68,7 @@ def _compare(subject: Subject, taken: Mapping[str, Sequence[float]]) -> list[lis
 def measure_cold(world: World, found: Found, scale: Scale) -> list[Table]:
     """Milliseconds from nothing to the answer: fetch, verify, unpack, start."""
     rows = []
-    turns = max(3, scale.turns // 3)
+    turns = max(3, scale.turns // 4)
     # Installing 3,000 files takes npx many seconds.
     for name in ("Python", "large") if scale.share == 1 else ("Python",):
         subject = world.subjects[name]
@@ -98,10 +98,10 @@ def measure_cold(world: World, found: Found, scale: Scale) -> list[Table]:
 
 
 def _shell(world: World, subject: Subject) -> Contender:
-    bundle = f"{world.url}/{subject.package.name}.tar.gz"
     inside = [word.replace(subject.tree, "$MCP_HOME") for word in subject.command]
-    script = f'set -e; mkdir "$MCP_HOME"; curl -sS {bundle} | tar xz -C "$MCP_HOME"; exec ' + " ".join(
-        f'"{word}"' for word in inside
+    script = (
+        f'set -e; mkdir "$MCP_HOME"; curl -sS {subject.bundle} | tar xz -C "$MCP_HOME"; exec '
+        + " ".join(f'"{word}"' for word in inside)
     )
     return Contender("curl | tar", ["bash", "-c", script], {"PATH": world.mcp.env["PATH"]})
 
@@ -189,7 +189,7 @@ def _descendants(pid: int) -> set[int]:
 
 def measure_stages(world: World, found: Found, scale: Scale) -> list[Table]:
     """Milliseconds of each stage of a warm run, as it tells them."""
-    reference = world.subjects["Python"].package.reference
+    reference = world.subjects["Python"].reference
     command = [*contenders(found, world, world.subjects["Python"])[OURS].command[:2], "--timings", reference]
     taken: dict[tuple[str, str], list[float]] = {}
     turns = scale.turns * 2

@@ -33,15 +33,17 @@ _LARGE_SHARE = 0.25
 
 
 class Subject(NamedTuple):
-    """One server; ``command`` starts it from its unpacked ``tree``, ``wheel`` and
-    ``npm`` are URLs of a file and of a registry.
+    """One server; ``command`` starts it from its unpacked ``tree``.
+
+    ``bundle``, ``wheel`` and ``npm`` are URLs of two files and of a registry.
     """
 
     name: str
     what: str
-    package: Package
+    reference: str
     tree: str
     command: Sequence[str]
+    bundle: str
     wheel: str
     npm: str
 
@@ -63,11 +65,10 @@ def make_world(names: Sequence[str]) -> Iterator[World]:
         os.chmod(folder, 0o755)
         site = os.path.join(folder, "site")
         os.makedirs(site)
-        files = {name: _files(name, folder) for name in names}
         with serve(site, folder) as (url, web_server):
-            subjects = {name: _subject(name, found, folder, site, url) for name, found in files.items()}
+            subjects = {name: _subject(name, folder, site, url) for name in names}
             mcp = Mcp(folder, url)
-            pulled = mcp.run("pull", *(one.package.reference for one in subjects.values()))
+            pulled = mcp.run("pull", *(one.reference for one in subjects.values()))
             if pulled.status:
                 sys.exit(pulled.stderr)
             try:
@@ -128,7 +129,8 @@ def _compiled(folder: str) -> str:
     return made
 
 
-def _subject(name: str, files: Mapping[str, tuple[bytes, int]], folder: str, site: str, url: str) -> Subject:
+def _subject(name: str, folder: str, site: str, url: str) -> Subject:
+    files = _files(name, folder)
     short, program = f"bench-{name.lower()}", _FILES[name]
     started_by = {"C": f"./{program}", "Node": "node"}.get(name, "python3")
     options = [_OPTIONS] if started_by == "python3" else []
@@ -150,9 +152,10 @@ def _subject(name: str, files: Mapping[str, tuple[bytes, int]], folder: str, sit
     return Subject(
         name,
         NAMES[name],
-        made,
+        made.reference,
         tree,
         command,
+        f"{url}/{made.name}.tar.gz",
         f"{url}/{_make_wheel(site, short, program, files)}",
         _publish_to_npm(site, url, short, program, files),
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ def groups() -> set[str]:
 def start_crowd(mcp: Mcp, count: int, *command: str) -> list[Running]:
     """Start ``mcp`` so often at once; each has been sent its first line."""
     # No pipe for standard error: nobody would read fifty of them.
-    crowd = [mcp.start(*command, stderr=None) for _ in range(count)]
+    crowd = [mcp.start(*command, stderr=subprocess.DEVNULL) for _ in range(count)]
     for one in crowd:
         assert one.stdin is not None
         one.stdin.write(_LINE)
