@@ -35,15 +35,18 @@ Made by `make bench`, which measures everything again and writes this file. Cont
 run, so that a busy moment of the machine hits each alike; ratios travel from machine to machine, absolute
 times do not. What every part does is told in `tests/benchmarks`.
 """
+# Other work above this share of all processors spoils what is measured; our own preparations are below it.
+_BUSY = 0.75
 # Parts that open thousands of connections.
 _FILES = 4096
 
 
 class Results(NamedTuple):
-    """The tables, and the seconds each part took."""
+    """The tables, the seconds each part took, and how many processes wanted to run before that."""
 
     tables: Sequence[Table]
     seconds: Mapping[str, float]
+    load: float
 
 
 def main() -> None:
@@ -56,18 +59,21 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help="all by default")
     parser.add_argument("--quick", action="store_true", help="few turns and small sizes")
     parser.add_argument("--turns", type=int, help="of what is compared (12; 4 with --quick)")
+    parser.add_argument("--servers", help=f"some of {','.join(NAMES)}, for the parts that take each")
     parser.add_argument("--json", action="store_true", help="print JSON, and tables to standard error")
     parser.add_argument("--output", metavar="FILE", help="write the report here")
     given = parser.parse_args()
     unknown = set(given.parts) - set(parts.PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    servers = given.servers.split(",") if given.servers else list(NAMES)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, hard) if hard > 0 else _FILES, hard))
-    chosen = [name for name in parts.PARTS if not given.parts or name in given.parts]
+    usual = [name for name, part in parts.PARTS.items() if not (given.quick and part.slow)]
+    chosen = given.parts or usual
     scale = Scale(given.turns or (4 if given.quick else 12), 0.1 if given.quick else 1.0)
     screen = sys.stderr if given.json else sys.stdout
-    with make_world(list(NAMES)) as world:
+    with make_world(servers) as world:
         found = find_peers(world)
         facts = machine.describe([("web server", world.web_server), *found.versions], world.folder)
         for name, value in [*facts, *((f"no {name}", why) for name, why in found.missing)]:
@@ -83,7 +89,7 @@ def main() -> None:
     whole = not given.parts and not given.quick and given.turns is None
     if given.output or whole:
         with open(given.output or REPORT, "w", encoding="utf-8") as file:
-            file.write(report(facts, found, results))
+            file.write(report(facts, found, scale, results))
 
 
 def measure(
@@ -91,7 +97,7 @@ def measure(
 ) -> Results:
     """One part after the other; its tables are told as soon as they are there."""
     tables: list[Table] = []
-    seconds = {}
+    seconds, load = {}, os.getloadavg()[0]
     for name in chosen:
         began = time.perf_counter()
         for table in parts.measure_apart(name, world, found, scale):
@@ -99,13 +105,20 @@ def measure(
             say(table.text())
         seconds[name] = time.perf_counter() - began
     say("seconds: " + ", ".join(f"{name} {taken:.0f}" for name, taken in seconds.items()))
-    return Results(tables, seconds)
+    return Results(tables, seconds, load)
 
 
-def report(facts: Sequence[tuple[str, str]], found: Found, results: Results) -> str:
+def report(facts: Sequence[tuple[str, str]], found: Found, scale: Scale, results: Results) -> str:
     """The whole file."""
-    lines = [HEAD, "## Machine", "", "| what | |", "| --- | --- |"]
+    lines = [HEAD]
+    if results.load > _BUSY * (os.cpu_count() or 1):
+        lines += [
+            f"**The machine was busy (load {results.load:.1f}): these numbers are not to be kept.**",
+            "",
+        ]
+    lines += ["## Machine", "", "| what | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in facts]
+    lines.append(f"| turns | {scale.turns}, sizes and counts times {scale.share:g} |")
     if found.missing:
         lines += ["", f"Left out: {describe(found.missing)}."]
     seconds = sum(results.seconds.values())

@@ -10,7 +10,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kit.build import PROJECT
@@ -62,7 +62,7 @@ def find_peers(world: World) -> Found:
     peers, versions, missing = [], [], []
     subject = next(iter(world.subjects.values()))
     for peer in PEERS:
-        path = shutil.which(peer.program, path=_SEARCH)
+        path = find_program(peer.program)
         reason = f"no {peer.program} here" if path is None else _obstacle(peer, world, subject)
         if reason is not None:
             missing.append((peer.name, reason))
@@ -73,13 +73,20 @@ def find_peers(world: World) -> Found:
     return Found(peers, versions, missing)
 
 
+def find_program(name: str) -> str | None:
+    """Where it is: installed here, or by make."""
+    return shutil.which(name, path=_SEARCH)
+
+
 def contender(peer: Peer, world: World, subject: Subject, *arguments: str) -> Contender | None:
     """The peer with this server and these arguments."""
-    command = peer.wrap(world, subject, shutil.which(peer.program, path=_SEARCH) or peer.program)
+    command = peer.wrap(world, subject, find_program(peer.program) or peer.program)
     if command is None:
         return None
     separator = ["--"] if peer.name == OURS and arguments else []
-    return Contender(peer.name, [*command, *separator, *arguments], environment(world))
+    # Ours gives them to the server; those of the others must have them.
+    variables = {} if peer.name == OURS else subject.variables
+    return Contender(peer.name, [*command, *separator, *arguments], {**environment(world), **variables})
 
 
 def contenders(found: Found, world: World, subject: Subject, *arguments: str) -> dict[str, Contender]:
@@ -226,8 +233,3 @@ PEERS: Sequence[Peer] = (
 def describe(missing: Sequence[tuple[str, str]]) -> str:
     """One sentence about those who are left out."""
     return "; ".join(f"{name}: {reason}" for name, reason in missing)
-
-
-def ratios(values: Mapping[str, float]) -> dict[str, str]:
-    """Each beside the bare server."""
-    return {name: "-" if name == BARE else f"{value / values[BARE]:.2f}" for name, value in values.items()}

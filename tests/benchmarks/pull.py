@@ -69,9 +69,10 @@ def measure_pull(world: World, found: Found, scale: Scale) -> list[Table]:
         size = os.path.getsize(archive)
     base = Spread.of([one.seconds for one in taken["curl | sha256sum | tar"]]).median
     note = (
-        f"Seconds for a bundle of {size / 1e6:.1f} MB (3,000 files of {200 * scale.share:.0f} MB) from {server} on loopback, "
-        f"{turns} turns. `ratio` is how many times as fast as the first it is; CPU seconds of all processes, "
-        "MB at the peak of the largest. `kept and synced` keeps the archive and flushes, as `mcp pull` does."
+        f"Seconds for a bundle of {size / 1e6:.1f} MB (3,000 files of {200 * scale.share:.0f} MB) from "
+        f"{server} on loopback, {turns} turns. `ratio` is how many times as fast as the first it is; CPU "
+        "seconds of all processes, MB at the peak of the largest. `kept and synced` keeps the archive and "
+        "flushes, as `mcp pull` does."
     )
     columns = ("by", "seconds", "quartiles", "ratio", "CPU s", "MB")
     lines = [[name, f"{seconds * 1000:.0f}"] for name, seconds in parts.items()]

@@ -43,7 +43,7 @@ def measure_warm(world: World, found: Found, scale: Scale) -> list[Table]:
         taken = take_turns(
             {name: (lambda one=one: time_until_answer(one)) for name, one in racing.items()}, scale.turns
         )
-        rows += _compare(subject, taken)
+        rows += compare(subject.name, taken)
     note = (
         "Milliseconds from the spawn until `initialize` is answered, everything cached, "
         f"{scale.turns} turns. "
@@ -53,7 +53,8 @@ def measure_warm(world: World, found: Found, scale: Scale) -> list[Table]:
     return [Table("Warm run", note, columns, rows)]
 
 
-def _compare(subject: Subject, taken: Mapping[str, Sequence[float]]) -> list[list[str]]:
+def compare(server: str, taken: Mapping[str, Sequence[float]]) -> list[list[str]]:
+    """Rows of milliseconds beside the bare server's."""
     bare = Spread.of(taken[BARE]).median
     rows = []
     for name, values in taken.items():
@@ -61,7 +62,7 @@ def _compare(subject: Subject, taken: Mapping[str, Sequence[float]]) -> list[lis
         compared = (
             ("-", "-") if name == BARE else (f"{spread.median - bare:.1f}", f"{spread.median / bare:.2f}")
         )
-        rows.append([subject.name, name, *spread.cells(), *compared])
+        rows.append([server, name, *spread.cells(), *compared])
     return rows
 
 
@@ -70,8 +71,9 @@ def measure_cold(world: World, found: Found, scale: Scale) -> list[Table]:
     rows = []
     turns = max(3, scale.turns // 4)
     # Installing 3,000 files takes npx many seconds.
-    for name in ("Python", "large") if scale.share == 1 else ("Python",):
-        subject = world.subjects[name]
+    for subject in world.subjects.values():
+        if subject.name not in ("Python", "large") or (subject.name == "large" and scale.share < 1):
+            continue
         racing = {
             one.name: one
             for one in contenders(found, world, subject).values()
@@ -128,8 +130,9 @@ def _remove(folder: str) -> None:
 def measure_memory(world: World, found: Found, scale: Scale) -> list[Table]:
     """MB of all processes that are not the server."""
     rows = []
-    for name in ("C", "Python", "Node") if scale.share == 1 else ("Python",):
-        subject = world.subjects[name]
+    for subject in world.subjects.values():
+        if subject.name == "large" or (scale.share < 1 and subject.name != "Python"):
+            continue
         taken = take_turns(
             {
                 peer.name: (
@@ -189,8 +192,8 @@ def _descendants(pid: int) -> set[int]:
 
 def measure_stages(world: World, found: Found, scale: Scale) -> list[Table]:
     """Milliseconds of each stage of a warm run, as it tells them."""
-    reference = world.subjects["Python"].reference
-    command = [*contenders(found, world, world.subjects["Python"])[OURS].command[:2], "--timings", reference]
+    subject = world.subjects.get("Python") or next(iter(world.subjects.values()))
+    command = [*contenders(found, world, subject)[OURS].command[:2], "--timings", subject.reference]
     taken: dict[tuple[str, str], list[float]] = {}
     turns = scale.turns * 2
     for turn in range(turns + 1):
@@ -211,7 +214,7 @@ def measure_stages(world: World, found: Found, scale: Scale) -> list[Table]:
     total = sum(Spread.of(values).median for values in taken.values())
     rows.append(["sum of the medians", "", f"{total:.2f}", ""])
     note = (
-        "Milliseconds of each stage of a warm run of the Python server, from `mcp run --timings`, "
+        f"Milliseconds of each stage of a warm run ({subject.name}), from `mcp run --timings`, "
         f"{turns} runs. The stages of all processes on one clock: each lasts from the end of the one before "
         "it, whoever took it."
     )
@@ -220,6 +223,8 @@ def measure_stages(world: World, found: Found, scale: Scale) -> list[Table]:
 
 def measure_stdio(world: World, found: Found, scale: Scale) -> list[Table]:
     """Latency of a line there and back, and bytes a second, over the standard streams."""
+    if "C" not in world.subjects:
+        return []
     subject = world.subjects["C"]
     racing, copying = contenders(found, world, subject), contenders(found, world, subject, "cat")
     turns = max(3, scale.turns // 3)

@@ -35,7 +35,7 @@ _LARGE_SHARE = 0.25
 class Subject(NamedTuple):
     """One server; ``command`` starts it from its unpacked ``tree``.
 
-    ``bundle``, ``wheel`` and ``npm`` are URLs of two files and of a registry.
+    ``bundle``, ``wheel`` and ``npm`` are URLs of two files and of a registry, ``variables`` what it needs.
     """
 
     name: str
@@ -46,12 +46,14 @@ class Subject(NamedTuple):
     bundle: str
     wheel: str
     npm: str
+    variables: Mapping[str, str] = {}
 
 
 class World(NamedTuple):
-    """All that contenders need: servers, a registry's URL, ``mcp`` with all of it pulled, and a folder."""
+    """All that contenders need: servers, a registry with its folder ``site``, ``mcp`` with all pulled."""
 
     folder: str
+    site: str
     url: str
     web_server: str
     mcp: Mcp
@@ -68,11 +70,11 @@ def make_world(names: Sequence[str]) -> Iterator[World]:
         with serve(site, folder) as (url, web_server):
             subjects = {name: _subject(name, folder, site, url) for name in names}
             mcp = Mcp(folder, url)
-            pulled = mcp.run("pull", *(one.reference for one in subjects.values()))
+            pulled = mcp.run("pull", *(one.reference for one in subjects.values()), seconds=600)
             if pulled.status:
                 sys.exit(pulled.stderr)
             try:
-                yield World(folder, url, web_server, mcp, subjects)
+                yield World(folder, site, url, web_server, mcp, subjects)
             finally:
                 _open_folders(folder)
 
