@@ -38,11 +38,11 @@ def measure_many(world: World, found: Found, scale: Scale) -> list[Table]:
             # The marker tells processes of this round from all others.
             everyone = crowd.start_crowd(mcp, _AT_ONCE, "run", reference, "--", mcp.marker)
             for one in everyone:
-                stack.callback(one.kill)
+                stack.enter_context(one)
             answered = sum(b'"result"' in line for line in crowd.answers(everyone))
             seconds = time.perf_counter() - began
             memory = crowd.memory_of_ours(everyone)
-            ours = len(processes.carrying(mcp.marker)) - _AT_ONCE
+            ours = sum(len(processes.chain(one.pid)) - 1 for one in everyone)
             began = time.perf_counter()
             statuses = crowd.terminate(everyone)
             ending = time.perf_counter() - began
