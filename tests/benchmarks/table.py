@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+# A bar that does not end a cell.
+BAR = "\\|"
+
 
 class Table(NamedTuple):
     """``note`` says what was measured and in which unit; cells are finished texts, the first is a name."""
@@ -37,10 +40,10 @@ class Table(NamedTuple):
 def _named(table: Table) -> int:
     """How many columns from the left hold names and not numbers."""
     for at in range(1, len(table.columns)):
-        if any(row[at][:1].isdigit() or row[at][:1] in "-+?" for row in table.rows):
+        if any(row[at] and (row[at][0].isdigit() or row[at][0] in "-+?") for row in table.rows):
             return at
     return 1
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"

@@ -43,6 +43,12 @@ def test_a_table_as_text_and_as_markdown():
     assert table.markdown().splitlines()[4:6] == ["| server | by | ms |", "| --- | --- | ---: |"]
 
 
+def test_a_bar_in_a_name_ends_no_cell_and_an_empty_one_is_no_number():
+    table = Table("Title", "A note.", ("by", "in", "ms"), [["curl | tar", "mcp", "1.0"], ["sum", "", "1.0"]])
+    lines = table.markdown().splitlines()
+    assert lines[5:7] == ["| --- | --- | ---: |", "| curl \\| tar | mcp | 1.0 |"]
+
+
 @pytest.mark.parametrize(("line", "good"), [('{"result": {}}', True), ('{"error": {}}', False), ("", False)])
 def test_only_an_answer_counts(line, good):
     one = Contender("python", [sys.executable, "-c", ECHO.format(line)], dict(os.environ))
