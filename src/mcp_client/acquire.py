@@ -14,13 +14,13 @@ from mcp_client.resolution import Standing
 from mcp_client.standing import refuse_moved, refuse_status, refuse_unfit, weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from typing import TypeVar
 
     from mcp_client.app import App
     from mcp_client.reference import PackageReference
-    from mcp_client.resolution import Resolution
+    from mcp_client.resolution import Descriptor, Resolution
 
     _Result = TypeVar("_Result")
 
@@ -85,6 +85,7 @@ def hold_package(app: App, get: Callable[[], CachedPackage]) -> tuple[CachedPack
 
 def _resolve_and_fetch(app: App, reference: PackageReference, accept: Accept | None) -> CachedPackage:
     resolution = app.registry.resolve(reference)
+    app.mark("resolve")
     weigh(app.cache.resolutions, resolution)
     return fetch_package(app, resolution, accept)
 
@@ -166,9 +167,11 @@ def fetch_package(
     bundle, limit = resolution.bundle, app.settings.registry.max_bundle
     with _nothing_refused_stays(app, resolution):
         manifest = verified_manifest(app, resolution)
+        app.mark("manifest")
         if accept is not None:
             accept(manifest, None)
-        tree = app.cache.add_bundle(bundle, lambda: app.registry.fetch(bundle, limit), limit)
+        tree = app.cache.add_bundle(bundle, lambda: _download(app, bundle, limit), limit)
+        app.mark("rest of unpacking, and flush")
         if accept is not None:
             accept(manifest, tree)
         form, checked = to_form(manifest), time.time() if checked is None else checked
@@ -177,6 +180,11 @@ def fetch_package(
         app.cache.resolutions.record(resolution, form, checked=checked)
     app.cache.evict(keep=set(resolution.digests))
     return CachedPackage(resolution, form, tree, Standing(checked, checked))
+
+
+def _download(app: App, bundle: Descriptor, limit: int) -> Iterator[bytes]:
+    chunks = app.registry.fetch(bundle, limit)
+    return chunks if app.timings is None else app.timings.follow(chunks, "download while unpacking")
 
 
 def verified_manifest(app: App, resolution: Resolution) -> Manifest:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcp_client.registry.credentials import Credentials
     from mcp_client.sandbox.backend import Backend
     from mcp_client.sandbox.linux.early import HeadStart
+    from mcp_client.timings import Timings
 
 EMBEDDED_REGISTRY = "embedded"
 
@@ -31,19 +32,28 @@ class App:
     """
 
     def __init__(
-        self, overrides: Mapping[str, str] | None = None, head_start: HeadStart | None = None
+        self,
+        overrides: Mapping[str, str] | None = None,
+        head_start: HeadStart | None = None,
+        timings: Timings | None = None,
     ) -> None:
         """``overrides`` are command line flags: config, log_level, offline, on_missing, registry, timeout.
 
-        With a ``head_start`` the sandbox is being built already.
+        With a ``head_start`` the sandbox is being built already; ``timings`` hears of each stage.
         """
         self.overrides = dict(overrides or {})
         self.head_start = head_start
+        self.timings = timings
 
     def with_overrides(self, overrides: Mapping[str, str | None]) -> App:
         """A copy with further flags; those that were not given (None) change nothing."""
         given = {key: value for key, value in overrides.items() if value is not None}
-        return App({**self.overrides, **given}, self.head_start)
+        return App({**self.overrides, **given}, self.head_start, self.timings)
+
+    def mark(self, stage: str) -> None:
+        """Note that a stage of the run is done, if somebody wants to know how long it took."""
+        if self.timings is not None:
+            self.timings.mark(stage)
 
     def at_registry(self, url: str) -> App:
         """A copy that asks the registry at ``url``, which a file named and not the user.
@@ -139,6 +149,8 @@ class App:
         """The sandbox of this platform. Raises ``sandbox-unavailable``."""
         from mcp_client.sandbox.backend import open_backend
 
+        if self.timings is not None:
+            self.timings.watch_launch()
         filters = os.path.join(self.settings.cache.dir, "filters")
         return open_backend(filters, self.settings.sandbox.on_missing, self.head_start)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import select
 import sys
+from contextlib import suppress
 
 from mcp_client.config.settings import LOG_LEVELS
 from mcp_client.errors import printable
 from mcp_client.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -50,6 +52,18 @@ class Log:
     def error(self, event: str, **fields: object) -> None:
         """Something went wrong beside the failure that is reported by an MCPError."""
         self._emit("error", event, fields)
+
+    def report(self, event: str, text: str, rows: Iterable[Mapping[str, object]]) -> None:
+        """What the user asked for, whatever the level: ``text``, or an event for each row in ``json``."""
+        if not _has_room():
+            return
+        with suppress(OSError, ValueError):
+            if self._form == "json":
+                for row in rows:
+                    self._open().info(event, **row)
+            elif sys.stderr is not None:
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
     def _emit(self, level: LogLevel, event: str, fields: dict[str, object]) -> None:
         if LOG_LEVELS.index(level) < self._threshold:

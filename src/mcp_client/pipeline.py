@@ -102,10 +102,12 @@ def run_package(app: App, request: RunRequest) -> Outcome:
             refuse_missing(process.controls, app.settings.sandbox.on_missing)
             announce_controls(app, process.controls)
             audit.append(start_record(run_id, plan, process.controls, door))
+            app.mark("audit record")
         except BaseException:
             process.kill()
             raise
         process.release()
+        app.mark("exec")
         app.log.info("the server runs", run=run_id, pid=process.pid)
     except MCPError as error:
         record_failure(app, run_id, request.reference, error)
@@ -122,7 +124,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         grace=executor.grace,
         on_event=lambda happened: announce_event(app, plan, happened),
         egress=egress,
-        companions=asides,
+        companions=asides if app.timings is None else [*asides, app.timings],
         front=front,
     )
     try:
@@ -149,10 +151,12 @@ def plan_run(
 ) -> RunPlan:
     """Everything up to the sandbox's plan: what ``--dry-run`` prints and run_package() carries out."""
     settings = app.settings
+    app.mark("configuration")
     backend = app.backend
     package, hold = hold_package(app, lambda: _acquire(app, request, meanwhile))
     if app.head_start is not None:
         app.head_start.advance()
+    app.mark("look-up in the cache")
     manifest = from_form(package.manifest_form)
     entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)
@@ -176,11 +180,14 @@ def plan_run(
     if compiled.node_cache is not None:
         told = {**told, "NODE_COMPILE_CACHE": backend.compiled_path(compiled.node_cache)}
     policy = policy._replace(environment={**expanded.env, **policy.environment, **told})
+    app.mark("policy")
     command = resolve_command(expanded, manifest.required_commands, interpreter, bundle=bundle, host=host)
+    app.mark("search for the runtime")
     port = None if manifest.http is None else manifest.http.port
     spec = backend.plan(
         command, policy, tree=compiled.tree, data=data, port=port, compiled=compiled.node_cache
     )
+    app.mark("layout of the sandbox")
     return RunPlan(package, manifest, declared, policy, spec, hold, compiled)
 
 

@@ -1,67 +1,49 @@
 """What ten thousand cached packages cost: listing, a warm run, evicting a thousand of them.
 
-    .venv/bin/python tests/benchmarks/cache.py [--packages N] [--runs N] [--json]
-
 Two caches hold the same real package; one of them holds N others besides, each with a manifest, a bundle and
 a tree as a pull leaves them. Every command is run in turn on both, so that a busy moment hits each alike. The
 peers are ls(1) over the same folders and `find -delete` over as many trees.
 """
 
-import argparse
 import hashlib
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(TESTS, "integration"))
+from kit import programs
+from kit.command import Mcp
+from kit.registry import Registry
+from measure import Scale, Spread, take_turns
+from peers import Found
+from subjects import World
+from table import Table
 
-from kit import programs  # noqa: E402 (the line above makes it importable)
-from kit.command import Mcp  # noqa: E402
-from kit.registry import Registry  # noqa: E402
-
-from mcp_client.cache.store import Cache  # noqa: E402
-from mcp_client.config.settings import CacheSettings  # noqa: E402
+from mcp_client.cache.store import Cache
+from mcp_client.config.settings import CacheSettings
 
 REFERENCE = programs.single().reference
 FILES = 2
 MANIFEST = json.dumps({"name": "x", "text": "y" * 3000})
 
 
-class Row(NamedTuple):
-    """Milliseconds: the median of one command with few packages and with many, and of its peer."""
-
-    what: str
-    few: float | None
-    many: float
-    peer: float | None
+_PACKAGES = 10_000
 
 
-def main() -> None:
-    """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--packages", type=int, default=10_000)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        few, many = _homes(folder, given.packages)
-        rows = [*_commands(few, many, given.runs), _eviction(many, given.packages)]
-        _open_folders(folder)
-    if given.json:
-        print(json.dumps([row._asdict() for row in rows], indent=2))
-        return
-    print(f"{'milliseconds':24} {'few':>9} {given.packages:>9} {'peer':>9}")
-    for row in rows:
-        cells = ("-" if value is None else f"{value:.1f}" for value in row[1:])
-        print(f"{row.what:24} " + " ".join(f"{cell:>9}" for cell in cells))
+def measure_cache(world: World, found: Found, scale: Scale) -> list[Table]:
+    """Milliseconds with few packages and with many."""
+    packages, turns = scale.of(_PACKAGES), max(3, scale.turns // 3)
+    few, many = _homes(os.path.join(world.folder, "caches"), packages)
+    rows = [*_commands(few, many, turns), _eviction(many, packages)]
+    note = (
+        f"Milliseconds of commands with one package in the cache and with {packages} more, medians of "
+        f"{turns} turns. The peers are `ls -l` of the same folders, and `find -delete` of as many trees."
+    )
+    columns = ("command", "one package", "quartiles", f"{packages} more", "quartiles", "peer")
+    return [Table("A large cache", note, columns, rows)]
 
 
 def _homes(folder: str, packages: int) -> tuple[Mcp, Mcp]:
@@ -108,7 +90,7 @@ def _fill(mcp: Mcp, packages: int) -> None:
     cache.close()
 
 
-def _commands(few: Mcp, many: Mcp, runs: int) -> list[Row]:
+def _commands(few: Mcp, many: Mcp, turns: int) -> list[list[str]]:
     commands: dict[str, list[str]] = {
         "mcp run, warm": ["run", REFERENCE, "--", "leave", "0"],
         "mcp cache ls": ["cache", "ls"],
@@ -117,21 +99,20 @@ def _commands(few: Mcp, many: Mcp, runs: int) -> list[Row]:
         "mcp --version": ["--version"],
     }
     folders = [f"{many.cache}/{name}" for name in ("manifests", "bundles", "trees")]
-    taken: dict[str, list[list[float]]] = {name: [[], []] for name in commands}
-    listing: list[float] = []
-    for turn in range(runs + 1):
-        for name, arguments in commands.items():
-            for at, mcp in enumerate((few, many)):
-                milliseconds = _timed(lambda mcp=mcp, arguments=arguments: _check(mcp, arguments))
-                if turn:  # the first turn warms the page cache
-                    taken[name][at].append(milliseconds)
-        listing.append(
-            _timed(lambda: subprocess.run(["ls", "-l", *folders], capture_output=True, check=True))
-        )
-    peers = {"mcp cache ls": statistics.median(listing)}
+    ls = ["ls", "-l", *folders]
+    actions: dict[str, Callable[[], float]] = {
+        "ls": lambda: _timed(lambda: subprocess.run(ls, capture_output=True, check=True))
+    }
+    for name, arguments in commands.items():
+        for size, mcp in (("few", few), ("many", many)):
+            actions[f"{name} {size}"] = lambda mcp=mcp, arguments=arguments: _timed(
+                lambda: _check(mcp, arguments)
+            )
+    taken = {name: Spread.of(values) for name, values in take_turns(actions, turns).items()}
+    peers = {"mcp cache ls": taken["ls"].cells()[0]}
     return [
-        Row(name, statistics.median(of_few), statistics.median(of_many), peers.get(name))
-        for name, (of_few, of_many) in taken.items()
+        [name, *taken[f"{name} few"].cells(), *taken[f"{name} many"].cells(), peers.get(name, "-")]
+        for name in commands
     ]
 
 
@@ -141,7 +122,7 @@ def _check(mcp: Mcp, arguments: list[str]) -> None:
         sys.exit(done.stderr)
 
 
-def _eviction(mcp: Mcp, packages: int) -> Row:
+def _eviction(mcp: Mcp, packages: int) -> list[str]:
     """A third as many packages as a thousand entries: manifest, bundle and tree of each go."""
     wanted = min(packages, 334)
     cache = Cache(CacheSettings(mcp.cache))
@@ -155,19 +136,10 @@ def _eviction(mcp: Mcp, packages: int) -> Row:
     for n in range(len(gone)):
         shutil.copytree(f"{mcp.cache}/trees/{os.listdir(f'{mcp.cache}/trees')[0]}", f"{copy}/{n}")
     peer = _timed(lambda: subprocess.run(["find", copy, "-delete"], check=True))
-    return Row(f"evict {len(gone)} entries", None, milliseconds, peer)
+    return [f"evict {len(gone)} entries", "-", "-", f"{milliseconds:.1f}", "-", f"{peer:.1f}"]
 
 
 def _timed(action: Callable[[], object]) -> float:
     started = time.perf_counter()
     action()
     return (time.perf_counter() - started) * 1000
-
-
-def _open_folders(folder: str) -> None:
-    for parent, _, _ in os.walk(folder):
-        os.chmod(parent, 0o755)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """What the proxy before an HTTP server costs, beside the same server bare.
 
-    .venv/bin/python tests/benchmarks/http_proxy.py [--runs N] [--megabytes N] [--seconds N] [--json]
-
 One Node server (http_server.js) is asked by the same client (http_client.py) directly, through our proxy in
 a process of its own, and through nginx where it is installed, in turns; and the same program in a sandbox by
 ``mcp run``. ``small`` and ``fresh`` are
@@ -12,12 +10,9 @@ between: ms for 1,000 small requests (``small``) and for one GB (the others), wh
 hardly changes. ``memory`` is what each of 200 quiet streams adds to our proxy's own (Private_Dirty, kB).
 """
 
-import argparse
 import contextlib
 import json
 import os
-import resource
-import select
 import shutil
 import socket
 import statistics
@@ -25,19 +20,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "integration"))
-
-from kit.bundle import manifest_form, pack_files, package  # noqa: E402 (the line above makes it importable)
-from kit.command import Mcp  # noqa: E402
-from kit.endpoint import Endpoint  # noqa: E402
-from kit.registry import Registry  # noqa: E402
+from kit.bundle import manifest_form, pack_files, package
+from kit.command import Mcp
+from kit.endpoint import Endpoint
+from kit.registry import Registry
+from measure import HERE, Scale, percentile
+from peers import Found
+from subjects import World
+from table import Table
 
 TURNS, STREAMS, BURST = 6, 200, 5000
 FILES = 4096
+RUNS, MEGABYTES, SECONDS = 6000, 768, 10
 NGINX = """
 daemon off; master_process off; pid {folder}/pid; error_log /dev/null;
 events {{ worker_connections 2048; }}
@@ -54,55 +51,72 @@ http {{
   }}
 }}
 """
-WIDTH = 14
 
 
-def main() -> None:
-    """Measure and print a table, or JSON."""
-    if sys.argv[1:2] == ["proxy"]:
-        run_proxy(int(sys.argv[2]))
-        return
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=6000)
-    parser.add_argument("--megabytes", type=int, default=1536)
-    parser.add_argument("--seconds", type=int, default=30)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (FILES, max(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    )
+def measure_http(world: World, found: Found, scale: Scale) -> list[Table]:
+    """Milliseconds of requests and GB/s, by each way to the same server."""
     node = shutil.which("node")
     if node is None:
-        print("Node is needed, and not there")
-        return
+        return []
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(program(node, os.path.join(HERE, "http_server.js")))
         bare = int(server.stdout.readline())
-        proxy = stack.enter_context(program(sys.executable, __file__, "proxy", str(bare)))
+        proxy = stack.enter_context(program(sys.executable, os.path.join(HERE, "bare_proxy.py"), str(bare)))
         port = int(proxy.stdout.readline())
         kept = memory_of_streams(proxy.pid, port)
         clients = {"bare": stack.enter_context(client(bare)), "proxy": stack.enter_context(client(port))}
         between = {"proxy": proxy.pid}
         whole_port, between["mcp run"] = stack.enter_context(sandboxed())
         clients["mcp run"] = stack.enter_context(client(whole_port))
-        if nginx := shutil.which("nginx"):
+        if nginx := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
             nginx_port, between["nginx"] = stack.enter_context(relay(nginx, bare))
             clients["nginx"] = stack.enter_context(client(nginx_port))
-        rows = measure(clients, given.runs, given.megabytes)
-        held = {name: hold(one, given.seconds) for name, one in clients.items()}
-        worked = {name: work(clients[name], pid) for name, pid in between.items()}
-    found = {"rows": rows, "held": held, "worked": worked, "memory": kept}
-    if given.json:
-        print(json.dumps(found, indent=2))
-    else:
-        print_table(rows)
-        for title in ("held", "worked"):
-            for name, values in found[title].items():
-                print(
-                    f"{title} {name}".ljust(14)
-                    + ", ".join(f"{key} {value:.0f}" for key, value in values.items())
-                )
-        print("memory".ljust(14) + ", ".join(f"{key} {value:.1f} kB" for key, value in kept.items()))
+        rows = measure(clients, max(600, scale.of(RUNS)), scale.of(MEGABYTES))
+        held = {name: hold(one, max(2, scale.of(SECONDS))) for name, one in clients.items()}
+        worked = {name: work(clients[name], pid, scale) for name, pid in between.items()}
+    return [table_of_speed(rows), table_of_load(held, worked, kept)]
+
+
+def table_of_speed(rows: dict[str, dict[str, float]]) -> Table:
+    """One line for each; what is in brackets compares with the bare server."""
+    names = list(rows["bare"])
+    lines = []
+    for name, row in rows.items():
+        cells = [name]
+        for task in names:
+            bare = rows["bare"][task]
+            slow = task[:5] in {"small", "fresh"}
+            compare = f"{row[task] - bare:+.2f}" if slow else f"{row[task] / bare:.2f}"
+            cells.append(f"{row[task]:.2f}" + ("" if name == "bare" else f" ({compare})"))
+        lines.append(cells)
+    note = (
+        "One Node server, asked by one client directly, through our proxy alone, through `mcp run` with the "
+        "sandbox, and through nginx. `small` and `fresh`: milliseconds of a request on a kept and on a new "
+        "connection (and what is added); `sized`, `chunked`, `upload`: GB/s, `events`: thousands a second "
+        "(share of the bare server's)."
+    )
+    return Table("The proxy before an HTTP server", note, ("by", *names), lines)
+
+
+def table_of_load(
+    held: dict[str, dict[str, float]], worked: dict[str, dict[str, float]], kept: dict[str, float]
+) -> Table:
+    """What many at a time get, and what the process between needs for it."""
+    tasks = list(next(iter(worked.values())))
+    lines = []
+    for name, row in held.items():
+        spent = worked.get(name, {})
+        cells = [f"{row['events']:.0f}/{row['events wanted']:.0f}", f"{row['answers']:.0f}/{BURST}"]
+        cells += [f"{row['requests/s']:.0f}", *(f"{spent[task]:.0f}" if spent else "-" for task in tasks)]
+        lines.append([name, *cells])
+    memory = ", ".join(f"{name} {value:.1f}" for name, value in kept.items())
+    note = (
+        f"Events that {STREAMS} streams got at the same time, answers to a burst of {BURST} requests on 50 "
+        "connections and how many a second; then the processor's time of the process between: ms for 1,000 "
+        f"small requests, and for one GB of the others. Memory of our proxy in kB: {memory}."
+    )
+    columns = ("by", "events", "answers", "requests/s", *(f"CPU {task}" for task in tasks))
+    return Table("Many at a time before an HTTP server", note, columns, lines)
 
 
 class Client(NamedTuple):
@@ -193,7 +207,7 @@ def measure(clients: dict[str, Client], runs: int, megabytes: int) -> dict[str, 
     rows = {}
     for name in clients:
         rows[name] = {task: statistics.median(found[name, task]) for task in tasks}
-        rows[name]["small 99%"] = statistics.quantiles(found[name, "small"], n=100)[-1]
+        rows[name]["small 99%"] = percentile(found[name, "small"], 99)
     return rows
 
 
@@ -204,13 +218,13 @@ def hold(one: Client, seconds: int) -> dict[str, float]:
     return {"events": seen, "events wanted": wanted, "answers": good, "requests/s": good / taken}
 
 
-def work(one: Client, pid: int) -> dict[str, float]:
-    """Milliseconds of the processor that the process between needs, see the module."""
+def work(one: Client, pid: int, scale: Scale) -> dict[str, float]:
+    """Milliseconds of the processor that the process between needs, see table_of_load()."""
     found = {}
-    for task, count in (("small", 1000), ("sized", 954), ("chunked", 954), ("upload", 954)):
-        before = processor(pid)
+    for task, usual in (("small", 1000), ("sized", 954), ("chunked", 954), ("upload", 954)):
+        before, count = processor(pid), scale.of(usual)
         one.ask(task, count)
-        found[task] = processor(pid) - before
+        found[task] = (processor(pid) - before) * usual / count
     return found
 
 
@@ -242,49 +256,3 @@ def private(pid: int) -> float:
     """Private_Dirty of a process in kB (proc_pid_smaps(5))."""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         return next(float(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
-
-
-def print_table(rows: dict[str, dict[str, float]]) -> None:
-    """One line for each; what is in brackets compares with the bare server."""
-    names = list(next(iter(rows.values())))
-    print(" " * 8 + "".join(name.rjust(WIDTH) for name in names))
-    for name, row in rows.items():
-        cells = []
-        for task in names:
-            bare = rows["bare"][task]
-            compare = (
-                f"+{row[task] - bare:.2f}" if task[:5] in {"small", "fresh"} else f"{row[task] / bare:.2f}"
-            )
-            cells.append(f"{row[task]:.2f}" + ("" if name == "bare" else f" ({compare})"))
-        print(name.ljust(8) + "".join(cell.rjust(WIDTH) for cell in cells))
-
-
-def run_proxy(port: int) -> None:
-    """The proxy alone, in the loop that the supervisor has, before the server on this port."""
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "src"))
-    from mcp_client.executor.http.guard import Guard
-    from mcp_client.executor.http.proxy import Proxy
-
-    class Upstream:
-        """Connects right here."""
-
-        def connect(self, on_socket: Callable[[socket.socket | None], None]) -> None:
-            end = socket.socket()
-            end.setblocking(False)
-            end.connect_ex(("127.0.0.1", port))
-            on_socket(end)
-
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    ours = listener.getsockname()[1]
-    proxy = Proxy(listener, Upstream(), Guard(frozenset({f"127.0.0.1:{ours}"}), frozenset(), None), port=port)
-    print(ours, flush=True)
-    poll = select.poll()
-    proxy.watch(poll)
-    while True:
-        due = proxy.due_at
-        wait = None if due is None else max(0.0, due - time.monotonic()) * 1000 + 1
-        proxy.move(poll, dict(poll.poll(wait)))
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,13 @@ FILES = 3000
 _SEED = 7
 
 
-def make_bundle() -> bytes:
-    """3,000 files of 200 MB in 240 folders, just under 100 MB compressed.
+def make_bundle(share: float = 1.0) -> bytes:
+    """3,000 files of 200 MB, just under 100 MB compressed, or of a share of that."""
+    return pack([(regular(path, data, mode), data) for path, data, mode in make_files(share)])
+
+
+def make_files(share: float = 1.0) -> list[tuple[str, bytes, int]]:
+    """Path, content and mode of 3,000 files in 240 folders, of ``share`` of 200 MB.
 
     Most are sources of a few kilobytes; every sixth is a table or a script that was packed, every twentieth a
     compiled library, which takes most of the room once compressed.
@@ -17,17 +22,18 @@ def make_bundle() -> bytes:
     rng = random.Random(_SEED)
     words = _words(rng)
     text, code = _text(rng, words), _machine_code(rng)
-    members = []
+    files = []
     for number in range(FILES):
         if number % 20 == 0:
-            name, data = "so", _cut(rng, code, rng.randint(200_000, 845_000))
+            name, size, source = "so", rng.randint(200_000, 845_000), code
         elif number % 6 == 0:
-            name, data = "json", _cut(rng, text, rng.randint(50_000, 330_000))
+            name, size, source = "json", rng.randint(50_000, 330_000), text
         else:
-            name, data = "py", _cut(rng, text, min(int(rng.lognormvariate(9, 1)), 200_000))
+            name, size, source = "py", min(int(rng.lognormvariate(9, 1)), 200_000), text
         path = f"lib/package{number % 40}/part{number % 6}/{words[number]}{number}.{name}"
-        members.append((regular(path, data, 0o755 if name == "so" else 0o644), data))
-    return pack(members)
+        data = _cut(rng, source, int(size * share))
+        files.append((path, data, 0o755 if name == "so" else 0o644))
+    return files
 
 
 def _words(rng: random.Random) -> list[str]:

@@ -1,7 +1,5 @@
 """What an allowed connection of a sandboxed server costs, beside a direct one and beside other relays.
 
-    .venv/bin/python tests/benchmarks/network.py [--runs N] [--megabytes N] [--json]
-
 The same client (network_client.py) reaches one echo server on the host's loopback: directly, out of the
 sandbox by an allowed name, by way of a plain CONNECT proxy in Python, and out of an empty network namespace
 through pasta and slirp4netns, where these are installed. All take turns. ``echo`` is connecting and one byte
@@ -10,41 +8,39 @@ nothing (denied, in the sandbox), ``open`` how many of a thousand connections an
 are milliseconds, speeds GB/s; ``grown`` is what the relay's resident memory grew by over all bulk data (MB).
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
 import os
-import resource
 import selectors
 import shutil
 import signal
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
+from arena.sandbox import Outside, python_runtime, run_inside
+from measure import HERE, Scale, percentile
 from network_client import BLOCK, DISCARD, ECHO, HEAD
+from peers import Found
+from subjects import World
+from table import Table
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "security"))
-
-from arena.sandbox import Outside, python_runtime, run_inside  # noqa: E402 (see the line above)
-
-from mcp_client.policy.model import DEFAULT_LIMITS  # noqa: E402
+from mcp_client.policy.model import DEFAULT_LIMITS
 
 NAME, LOOPBACK = "api.example.com", "127.0.0.1"
 # Where a relay has the host's loopback: the default gateway for pasta.
 GATEWAY, SLIRP_HOST = "gateway", "10.0.2.2"
 CLIENT = os.path.join(HERE, "network_client.py")
 PARALLEL, OPEN, TURNS = 50, 1000, 5
+COLUMNS = ("by", "echo", "added", "99%", "parallel", "refused", "open", "upload", "download", "grown")
 # Enough for all connections at a time, here and in the sandbox.
 FILES = 4096
-WIDTH = 13
+RUNS, MEGABYTES = 5000, 1024
 
 
 class Contender(NamedTuple):
@@ -78,25 +74,22 @@ class Row(NamedTuple):
     grown: float
 
 
-def main() -> None:
-    """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=5000)
-    parser.add_argument("--megabytes", type=int, default=1024)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (FILES, max(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    )
+def measure_network(world: World, found: Found, scale: Scale) -> list[Table]:
+    """Milliseconds of a connection and GB/s of bulk data, by each way out."""
     with contextlib.ExitStack() as stack:
-        rows = measure(start_all(stack), given.runs, given.megabytes)
-    if given.json:
-        print(json.dumps({name: row._asdict() for name, row in rows.items()}, indent=2))
-    else:
-        print_table(rows)
+        contenders, missing = start_all(stack)
+        rows = measure(contenders, max(500, scale.of(RUNS)), scale.of(MEGABYTES), scale.of(10))
+    note = (
+        "One client reaches one echo server on loopback: directly, out of the sandbox by an allowed name, "
+        "and by other relays. Milliseconds to connect and get one byte back (median, added, 99th percentile; "
+        f"99th of fifty at a time), to be refused; how many of {OPEN} connections answer while all are open, "
+        "and in how many ms; GB/s up and down (share of the direct one); MB by which the relay grew over it."
+    )
+    note += f" Left out, not here: {', '.join(missing)}." if missing else ""
+    return [Table("An allowed connection", note, COLUMNS, [line(name, rows) for name in rows])]
 
 
-def measure(contenders: Mapping[str, Contender], runs: int, megabytes: int) -> dict[str, Row]:
+def measure(contenders: Mapping[str, Contender], runs: int, megabytes: int, refusals: int) -> dict[str, Row]:
     """Every task in turn by each contender."""
     found: dict[tuple[str, str], list[float]] = {}
     grown = dict.fromkeys(contenders, 0.0)
@@ -110,7 +103,7 @@ def measure(contenders: Mapping[str, Contender], runs: int, megabytes: int) -> d
     for _ in range(TURNS):
         for name, contender in contenders.items():
             ask(name, "sequence", runs // TURNS)
-            ask(name, "refused", 10)
+            ask(name, "refused", refusals)
             for _ in range(4):
                 ask(name, "parallel", PARALLEL)
             before = resident(contender.relay)
@@ -122,8 +115,8 @@ def measure(contenders: Mapping[str, Contender], runs: int, megabytes: int) -> d
     return {
         name: Row(
             statistics.median(found[name, "sequence"]),
-            statistics.quantiles(found[name, "sequence"], n=100)[-1],
-            statistics.quantiles(found[name, "parallel"], n=100)[-1],
+            percentile(found[name, "sequence"], 99),
+            percentile(found[name, "parallel"], 99),
             statistics.median(found[name, "refused"]),
             int(found[name, "open"][0]),
             found[name, "open"][1],
@@ -135,24 +128,21 @@ def measure(contenders: Mapping[str, Contender], runs: int, megabytes: int) -> d
     }
 
 
-def print_table(rows: Mapping[str, Row]) -> None:
-    """One line for each contender; what is in brackets compares with the direct connection."""
-    bare = rows["direct"]
-    titles = ("echo", "added", "p99", "parallel", "refused", f"open/{OPEN}", "upload", "download", "grown")
-    print(f"{'':<14}" + "".join(f"{title:>{WIDTH}}" for title in titles))
-    for name, row in rows.items():
-        cells = (
-            f"{row.echo:.2f}",
-            f"{row.echo - bare.echo:.2f}",
-            f"{row.slowest:.2f}",
-            f"{row.parallel:.1f}",
-            f"{row.refused:.2f}",
-            f"{row.open} {row.opening:.0f}ms",
-            f"{row.upload:.2f} ({row.upload / bare.upload:.2f})",
-            f"{row.download:.2f} ({row.download / bare.download:.2f})",
-            f"{row.grown:.1f}",
-        )
-        print(f"{name:<14}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
+def line(name: str, rows: Mapping[str, Row]) -> list[str]:
+    """The cells of a contender; what is in brackets compares with the direct connection."""
+    row, bare = rows[name], rows["direct"]
+    return [
+        name,
+        f"{row.echo:.2f}",
+        f"{row.echo - bare.echo:.2f}",
+        f"{row.slowest:.2f}",
+        f"{row.parallel:.1f}",
+        f"{row.refused:.2f}",
+        f"{row.open} in {row.opening:.0f}",
+        f"{row.upload:.2f} ({row.upload / bare.upload:.2f})",
+        f"{row.download:.2f} ({row.download / bare.download:.2f})",
+        f"{row.grown:.1f}",
+    ]
 
 
 def resident(pid: int) -> float:
@@ -163,8 +153,8 @@ def resident(pid: int) -> float:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def start_all(stack: contextlib.ExitStack) -> dict[str, Contender]:
-    """All that can be measured here; ``stack`` ends them."""
+def start_all(stack: contextlib.ExitStack) -> tuple[dict[str, Contender], list[str]]:
+    """All that can be measured here, and who is missing; ``stack`` ends them."""
     server, proxy = listen(), listen()
     port, proxy_port = server.getsockname()[1], proxy.getsockname()[1]
     fork(stack, lambda: serve_echo(server))
@@ -187,10 +177,7 @@ def start_all(stack: contextlib.ExitStack) -> dict[str, Contender]:
         contenders["pasta"] = spawn(stack, ["pasta", *user, "-q", "--config-net", "--", *reach(GATEWAY)])
     if shutil.which("slirp4netns"):
         contenders["slirp4netns"] = through_slirp(stack, reach(SLIRP_HOST))
-    missing = {"pasta", "slirp4netns"} - set(contenders)
-    if missing:
-        print(f"not here, left out: {', '.join(sorted(missing))}", file=sys.stderr)
-    return contenders
+    return contenders, sorted({"pasta", "slirp4netns"} - set(contenders))
 
 
 def spawn(stack: contextlib.ExitStack, command: Sequence[str]) -> Contender:
@@ -343,7 +330,3 @@ def serve_proxy(listener: socket.socket) -> None:
         await server.serve_forever()
 
     asyncio.run(forever())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """How long ``mcp pull`` takes for a large package, beside what a shell makes of curl, sha256sum and tar.
 
-    .venv/bin/python tests/benchmarks/pull.py [--runs N] [--folder DIR] [--json]
-
 One bundle (3,000 files, 200 MB, just under 100 MB compressed) comes from nginx on loopback, or from a server
 of sendfile(2) where there is none. All contenders take turns, each in a new folder: ext4 makes files slowly
 where some were just deleted. What earlier turns left to be written is flushed before each.
@@ -12,27 +10,26 @@ checks each entry as well. Times are seconds from spawn to exit, CPU is that of 
 of the largest one. The second table is each part of ``mcp pull`` alone, in one process.
 """
 
-import argparse
 import hashlib
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import Process
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "integration")]
-
-from kit.bundle import digest_of, manifest_form, pack_files  # noqa: E402 (see the line above)
-from kit.command import EXECUTABLE  # noqa: E402
-from large_bundle import make_bundle  # noqa: E402
-from web_server import serve  # noqa: E402
+from kit.bundle import manifest_form, pack_files, package
+from kit.command import EXECUTABLE
+from large_bundle import make_bundle
+from measure import Scale, Spread, take_turns
+from peers import Found
+from subjects import World, publish
+from table import Table
+from web_server import serve
 
 BIG, SMALL = "bench/big@1.0.0", "bench/small@1.0.0"
 NATIVE = 'curl -sS "$URL" | tee >(sha256sum > "$DIR/sum") | tar xz -C "$DIR/tree"'
@@ -56,56 +53,50 @@ class Taken(NamedTuple):
     memory: float
 
 
-def main() -> None:
-    """Measure and print two tables, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--folder", help="on the file system to measure; a temporary one by default")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as folder:
+def measure_pull(world: World, found: Found, scale: Scale) -> list[Table]:
+    """Seconds from spawn to exit, and the parts of it."""
+    with tempfile.TemporaryDirectory(prefix="pull-", dir=world.folder) as folder:
         site = os.path.join(folder, "site")
         # In another process: the peak of a child begins with the size of its parent.
-        maker = Process(target=publish_both, args=(site,))
+        maker = Process(target=publish_both, args=(site, scale.share))
         maker.start()
         maker.join()
         archive = os.path.join(site, "big.tar.gz")
+        turns = max(2, scale.turns // 3)
         with serve(site, folder) as (url, server):
-            taken = measure(url, folder, digest_of_file(archive), given.runs)
+            taken = measure(url, folder, digest_of_file(archive), turns)
             parts = measure_parts(url, folder, archive)
         size = os.path.getsize(archive)
-    rows = [row(name, runs, taken["curl | sha256sum | tar"]) for name, runs in taken.items()]
-    if given.json:
-        print(json.dumps({"server": server, "bytes": size, "contenders": rows, "parts": parts}, indent=2))
-    else:
-        print_tables(server, size, given.runs, rows, parts)
+    base = Spread.of([one.seconds for one in taken["curl | sha256sum | tar"]]).median
+    note = (
+        f"Seconds for a bundle of {size / 1e6:.1f} MB (3,000 files of {200 * scale.share:.0f} MB) from "
+        f"{server} on loopback, {turns} turns. `ratio` is how many times as fast as the first it is; CPU "
+        "seconds of all processes, MB at the peak of the largest. `kept and synced` keeps the archive and "
+        "flushes, as `mcp pull` does."
+    )
+    columns = ("by", "seconds", "quartiles", "ratio", "CPU s", "MB")
+    lines = [[name, f"{seconds * 1000:.0f}"] for name, seconds in parts.items()]
+    slowest = max(parts, key=lambda name: parts[name])
+    return [
+        Table("Pull", note, columns, [line(name, runs, base) for name, runs in taken.items()]),
+        Table(
+            "Parts of a pull",
+            f"Each alone in one process, milliseconds; longest: {slowest}.",
+            ("part", "ms"),
+            lines,
+        ),
+    ]
 
 
-def publish_both(site: str) -> None:
+def publish_both(site: str, share: float) -> None:
     """The large package, and one that shows what a pull costs beside its bundle."""
-    publish(site, BIG, make_bundle())
-    publish(site, SMALL, pack_files({"main.py": "pass"}))
+    os.makedirs(site)
+    for reference, bundle in ((BIG, make_bundle(share)), (SMALL, pack_files({"main.py": "pass"}))):
+        publish(site, package(manifest_form(reference, "python3", "${bundle}/main.py"), bundle))
 
 
-def publish(site: str, reference: str, bundle: bytes) -> None:
-    """Make a registry of files of it: resolve answer, manifest and bundle."""
-    package, _, version = reference.partition("@")
-    name = package.rpartition("/")[2]
-    manifest = json.dumps(manifest_form(reference, "python3", "${bundle}/main.py")).encode()
-    answer: dict[str, Any] = {"version": version}
-    for kind, data, file in (("manifest", manifest, f"{name}.json"), ("bundle", bundle, f"{name}.tar.gz")):
-        answer[kind] = {"digest": digest_of(data), "url": f"/{file}", "size_bytes": len(data)}
-        os.makedirs(site, exist_ok=True)
-        with open(os.path.join(site, file), "wb") as opened:
-            opened.write(data)
-    folder = os.path.join(site, "packages", package)
-    os.makedirs(folder)
-    with open(os.path.join(folder, f"{version}.json"), "w") as opened:
-        json.dump(answer, opened)
-
-
-def measure(url: str, folder: str, digest: str, runs: int) -> dict[str, list[Taken]]:
-    """All contenders in turn, one more time than ``runs``: the first turn warms the page cache."""
+def measure(url: str, folder: str, digest: str, turns: int) -> dict[str, list[Taken]]:
+    """All contenders in turn, each in a new folder."""
     shell = ["bash", "-c"]
     contenders = [
         Contender("curl | sha256sum | tar", [*shell, f"set -eo pipefail; {NATIVE}"]),
@@ -113,16 +104,15 @@ def measure(url: str, folder: str, digest: str, runs: int) -> dict[str, list[Tak
         Contender("mcp pull", [EXECUTABLE, "pull", BIG]),
         Contender("... without zlib-ng", [sys.executable, "-c", WITHOUT, "pull", BIG]),
     ]
-    taken: dict[str, list[Taken]] = {one.name: [] for one in contenders}
-    for turn in range(runs + 1):
-        for one in contenders[turn % len(contenders) :] + contenders[: turn % len(contenders)]:
-            place = tempfile.mkdtemp(dir=folder)
-            os.mkdir(os.path.join(place, "tree"))
-            found = run(one.command, url, place)
-            check(one, place, digest)
-            if turn:
-                taken[one.name].append(found)
-    return taken
+
+    def once(one: Contender) -> Taken:
+        place = tempfile.mkdtemp(dir=folder)
+        os.mkdir(os.path.join(place, "tree"))
+        found = run(one.command, url, place)
+        check(one, place, digest)
+        return found
+
+    return take_turns({one.name: (lambda one=one: once(one)) for one in contenders}, turns)
 
 
 def run(command: Sequence[str], url: str, place: str, file: str = "big.tar.gz") -> Taken:
@@ -241,33 +231,9 @@ def timed(action: Callable[[], object], times: int = 3) -> float:
     return statistics.median(found)
 
 
-def row(name: str, runs: Sequence[Taken], base: Sequence[Taken]) -> dict[str, Any]:
-    """Medians; ``ratio`` is how many times as fast as the first contender it is."""
-    seconds = statistics.median(one.seconds for one in runs)
-    return {
-        "contender": name,
-        "seconds": seconds,
-        "best": min(one.seconds for one in runs),
-        "ratio": statistics.median(one.seconds for one in base) / seconds,
-        "cpu": statistics.median(one.cpu for one in runs),
-        "memory": max(one.memory for one in runs),
-    }
-
-
-def print_tables(
-    server: str, size: int, runs: int, rows: Sequence[Mapping[str, Any]], parts: Mapping[str, float]
-) -> None:
-    """Both tables, and what takes longest."""
-    print(f"a bundle of {size / 1e6:.1f} MB from {server}, median of {runs} turns")
-    print(f"{'':26}{'seconds':>9}{'best':>8}{'as fast':>9}{'CPU s':>8}{'MB':>7}")
-    for one in rows:
-        times = f"{one['seconds']:9.2f}{one['best']:8.2f}{one['ratio']:8.2f}x{one['cpu']:8.2f}"
-        print(f"{one['contender']:26}{times}{one['memory']:7.0f}")
-    print("\nparts of mcp pull, each alone")
-    for name, seconds in parts.items():
-        print(f"{name:46}{seconds * 1000:7.0f} ms")
-    print(f"the bottleneck: {max(parts, key=lambda name: parts[name])}")
-
-
-if __name__ == "__main__":
-    main()
+def line(name: str, runs: Sequence[Taken], base: float) -> list[str]:
+    """The cells of a contender; ``base`` is the median of the first one in seconds."""
+    seconds = Spread.of([one.seconds for one in runs])
+    processor = Spread.of([one.cpu for one in runs]).median
+    memory = max(one.memory for one in runs)
+    return [name, *seconds.cells(2), f"{base / seconds.median:.2f}", f"{processor:.2f}", f"{memory:.0f}"]

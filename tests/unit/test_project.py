@@ -67,6 +67,7 @@ COMPOSITION = {
         "revalidate",
         "serving",
         "standing",
+        "timings",
     ),
 }
 # Whole files that these libraries belong to; anywhere else they would cost every start.

@@ -41,6 +41,7 @@ class RunFlags(NamedTuple):
     locked: bool = False
     lock: str | None = None
     allow_degraded: bool = False
+    timings: bool = False
     verbose: bool = False
 
 
@@ -56,5 +57,6 @@ RUN_FLAGS = (
     Flag("--locked", "locked", f"Use exactly what ./{LOCK_FILE} names, and ask no registry."),
     Flag("--lock", "lock", f"Use exactly what FILE names, not ./{LOCK_FILE}.", "FILE"),
     Flag("--allow-degraded", "allow_degraded", "Run even where a wall of the sandbox cannot be enforced."),
+    Flag("--timings", "timings", "Tell at the end how long each stage took until the server answered."),
     Flag("--verbose", "verbose", "Tell on standard error what happens.", short="-v"),
 )

@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.set_threshold(_FIRST_COLLECTION)
     take_stock_of_the_caller()
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if "--timings" in arguments:
+        import mcp_client.timings  # noqa: F401  its clock starts now
     if "run" in arguments and not os.environ.get(completion_variable(program_name())):
         from mcp_client.cli.quick import parse_line
 

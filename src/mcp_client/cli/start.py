@@ -47,6 +47,21 @@ def prepare(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) 
 
 def start(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) -> int:
     """Run the package to its end; the exit status of ``mcp run``. Raises MCPError."""
+    if not flags.timings:
+        return _run(app, flags, endpoint)
+    from mcp_client.timings import Timings
+
+    app.timings = Timings()
+    app.mark("imports")
+    try:
+        return _run(app, flags, endpoint)
+    finally:
+        app.timings.finish()
+        stages = (stage._asdict() for stage in app.timings.stages())
+        app.log.report("timings", app.timings.describe(), stages)
+
+
+def _run(app: App, flags: RunFlags, endpoint: EndpointRequest | None) -> int:
     app, request = prepare(app, flags, endpoint)
     if sys.stdin.isatty():
         # Somebody is there to see how a download goes, and does not mind the import.

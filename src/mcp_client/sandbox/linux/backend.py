@@ -10,6 +10,7 @@ from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.runtimes.command import Command
 from mcp_client.sandbox.linux import layout, libc
+from mcp_client.sandbox.linux.channel import step
 from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.spec import SandboxSpec
@@ -108,6 +109,8 @@ class LinuxBackend:
         """Fork and start building; the server waits behind its gate until release()."""
         prepare_descriptors(inherited=spec.port is None)
         filters = load_filters(self._filter_folder, Profile(spec.subprocess, exits=spec.way is not None))
+        if step.watch is not None:
+            step.watch("load the compiled filters")
         early = None if self._head_start is None else self._head_start.take(spec)
         return LinuxProcess(spec, filters) if early is None else early.build(spec, filters)
 

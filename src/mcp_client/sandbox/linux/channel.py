@@ -13,6 +13,8 @@ import struct
 from mcp_client.light import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcp_client.sandbox.linux.exits import Exits
     from mcp_client.sandbox.linux.ingress import Entrance
 
@@ -77,6 +79,9 @@ class StepError(Exception):
 class step:  # noqa: N801  reads as the statement it is used as
     """Name the stage that an OSError inside belongs to."""
 
+    # Called after each stage, in the process it belongs to, when somebody wants to know how long they take.
+    watch: Callable[[str], None] | None = None
+
     def __init__(self, stage: str) -> None:
         self._stage = stage
 
@@ -87,6 +92,8 @@ class step:  # noqa: N801  reads as the statement it is used as
         """Turn an OSError into a failure of this stage."""
         if isinstance(error, OSError):
             raise StepError(self._stage, error) from error
+        if step.watch is not None:
+            step.watch(self._stage)
 
 
 def report_failure(channel: Channel, stage: str, error: OSError) -> None:

@@ -189,6 +189,21 @@ def open_network_socket() -> int:
     return _checked(_libc.socket(af_inet, sock_dgram_cloexec, 0), "socket")
 
 
+def watch_for_writes(path: str) -> int | None:
+    """A descriptor that is readable once something was written to ``path``, by inotify(7).
+
+    None where that is not to be had: not every kind of file tells.
+    """
+    in_modify = 0x2
+    notices = int(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+    if notices < 0:
+        return None
+    if _libc.inotify_add_watch(notices, os.fsencode(path), in_modify) < 0:
+        os.close(notices)
+        return None
+    return notices
+
+
 def fill_memory(address: int, size: int) -> None:
     """Overwrite this process's own memory with zeros."""
     ctypes.memset(address, 0, size)
