@@ -69,9 +69,11 @@ def _settle(parent: int) -> None:
     signal.alarm(_MOST_SECONDS)
     os.nice(_NICER)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    if hard == resource.RLIM_INFINITY or hard > _MOST_MEMORY:
-        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
+    if sys.platform != "darwin":
+        # There it would bound the address space, which is larger from the start.
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        if hard == resource.RLIM_INFINITY or hard > _MOST_MEMORY:
+            resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
     if os.getppid() != parent:
         # It ended before its death could be heard of.
         sys.exit(0)

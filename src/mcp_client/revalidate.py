@@ -10,6 +10,7 @@ import select
 import sys
 
 from mcp_client.app import App
+from mcp_client.executor.client import stop_watching, watch_process
 from mcp_client.resolution import Resolution
 
 GIVEN = "_MCP_RECHECK"
@@ -30,7 +31,7 @@ class Revalidation:
     def __init__(self, process: int) -> None:
         """``process`` is a child of ours."""
         self._process: int | None = process
-        self._end = _watch(process)
+        self._end = watch_process(process)
 
     def watch(self, poll: select.poll) -> None:
         """Register the process's end."""
@@ -58,7 +59,7 @@ class Revalidation:
         if self._process is not None:
             os.waitpid(self._process, 0)
         if self._end is not None:
-            os.close(self._end)
+            stop_watching(self._end)
         self._process = self._end = None
 
 
@@ -88,13 +89,3 @@ def begin(app: App, resolution: Resolution, run_id: str) -> Revalidation | None:
         # Out of processes: the server matters more.
         return None
     return Revalidation(process)
-
-
-def _watch(process: int) -> int | None:
-    """A descriptor that becomes readable when the child ends, where there is such a thing."""
-    if sys.platform != "linux":
-        return None
-    try:
-        return os.pidfd_open(process)
-    except OSError:
-        return None

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
-from mcp_client.private import private_place
+from mcp_client.private import private_place, true_path
 
 # A place that can be entered and not read can be granted all the same.
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY)
@@ -67,7 +67,7 @@ def _find(host: str) -> tuple[str, tuple[int, int]]:
 
     While somebody exchanges folders, a path that is looked up twice can mean two of them.
     """
-    real = os.path.realpath(host, strict=True)
+    real = true_path(host, strict=True)
     descriptor = os.open(real, _LOOK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)
