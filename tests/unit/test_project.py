@@ -14,8 +14,13 @@ import mcp_client
 SOURCE = os.path.dirname(os.path.abspath(mcp_client.__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-LEAVES = {"digest", "errors", "platforms", "private", "reference", "resolution"}
-LEAF_IMPORTS = {"digest": {"errors"}, "reference": {"errors"}, "resolution": {"digest", "reference"}}
+LEAVES = {"digest", "errors", "platforms", "private", "reference", "resolution", "spelling"}
+LEAF_IMPORTS = {
+    "digest": {"errors"},
+    "private": {"spelling"},
+    "reference": {"errors"},
+    "resolution": {"digest", "reference"},
+}
 # What a package may know of another one, beside the leaves: values that flow through it, never its work.
 PACKAGE_IMPORTS = {
     "audit": {"config.settings"},

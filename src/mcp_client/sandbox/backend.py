@@ -15,8 +15,9 @@ class SandboxedProcess(Protocol):
 
     ``events`` is readable when next_event() has something to say, ``diagnostics`` when the server wrote to
     its standard error; ``controls`` is there after await_ready(). ``egress`` is a socket that brings what the
-    server wants to reach, where anything leads out; ``ingress`` is one that gives sockets in the server's
-    network, where it listens.
+    server wants to reach, where anything leads out; ``secret`` is what has to be shown there, where others
+    can reach it as well. ``ingress`` is a socket that gives sockets in the server's network, where it listens
+    in one of its own.
     """
 
     pid: int
@@ -24,6 +25,7 @@ class SandboxedProcess(Protocol):
     diagnostics: int
     egress: int | None
     ingress: int | None
+    secret: str | None
     controls: tuple[Control, ...]
 
     def await_ready(self) -> None:
@@ -53,6 +55,9 @@ class Backend(Protocol):
 
     def data_path(self, data: str) -> str:
         """Where a server sees its persistent folder that is ``data`` on the host."""
+
+    def listening_port(self, port: int) -> int:
+        """Where a server is to listen whose manifest says ``port``."""
 
     def plan(
         self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
@@ -84,6 +89,12 @@ def open_backend(filter_folder: str, on_missing: OnMissing) -> Backend:
 
                 return RestrictedBackend(filter_folder, obstacle)
         return LinuxBackend(filter_folder)
+    if sys.platform == "darwin":
+        import os
+
+        from mcp_client.sandbox.darwin.backend import DarwinBackend
+
+        return DarwinBackend(os.path.dirname(filter_folder))
     raise MCPError(
         "sandbox-unavailable",
         f"there is no sandbox for {sys.platform} yet, and nothing runs without one",

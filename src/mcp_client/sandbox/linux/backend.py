@@ -47,6 +47,10 @@ class LinuxBackend:
         """A path of the sandbox's own."""
         return layout.DATA
 
+    def listening_port(self, port: int) -> int:
+        """The same: the server has a network of its own."""
+        return port
+
     def plan(
         self, command: Command, policy: Policy, *, tree: str, data: str | None, port: int | None = None
     ) -> SandboxSpec:
