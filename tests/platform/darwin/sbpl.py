@@ -7,8 +7,8 @@ has to be looked up and tried on macOS.
 import re
 
 OPERATIONS = """
-    default file-ioctl file-map-executable file-read* file-read-metadata file-write* file-write-acl
-    file-write-data file-write-mount file-write-setugid file-write-unmount iokit-get-properties ipc-posix-sem
+    default file-ioctl file-map-executable file-read* file-read-metadata file-write*
+    file-write-data file-write-setugid iokit-get-properties ipc-posix-sem
     ipc-posix-shm-read* mach-lookup network* network-bind network-inbound network-outbound nvram*
     process-exec* process-fork process-info* signal sysctl-read
 """.split()
@@ -113,8 +113,5 @@ def _filter(operation, form, used):
 def _value(value, used):
     if isinstance(value, list) and value[:1] == ["param"]:
         used.add(value[1])
-    elif isinstance(value, list) and value[:1] == ["string-append"]:
-        for part in value[1:]:
-            _value(part, used)
     elif isinstance(value, list):
         raise ValueError(f"not a value: {value}")

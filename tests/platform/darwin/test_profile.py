@@ -27,8 +27,8 @@ PLAIN = World(
 WORLDS = {
     "plain": PLAIN,
     "subprocess": PLAIN._replace(subprocess=True, executable_scratch=True),
-    "proxied": PLAIN._replace(proxied=True),
-    "listening": PLAIN._replace(proxied=True, listens=True),
+    "proxied": PLAIN._replace(proxy=50001),
+    "listening": PLAIN._replace(proxy=50001, port=50002),
 }
 HOSTILE = [
     '/a"b',
@@ -42,15 +42,11 @@ HOSTILE = [
 ]
 
 
-def build(world):
-    return build_profile(world).with_ports(50001 if world.proxied else None, 50002 if world.listens else None)
-
-
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_text_is_the_one_that_was_read(name):
     """To write them anew after a change that was meant: MCP_WRITE_GOLDEN=1."""
     path = os.path.join(GOLDEN, f"{name}.sb")
-    text = build(WORLDS[name]).text
+    text = build_profile(WORLDS[name]).text
     if os.environ.get("MCP_WRITE_GOLDEN"):
         with open(path, "w") as file:
             file.write(text)
@@ -60,7 +56,7 @@ def test_the_text_is_the_one_that_was_read(name):
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_it_is_whole_and_of_known_words(name):
-    profile = build(WORLDS[name])
+    profile = build_profile(WORLDS[name])
 
     assert rules_of(profile)
 
@@ -88,10 +84,10 @@ def test_no_path_gets_into_the_text(path, field):
     """The text depends on how many there are, and on nothing else; the value is an argument of its own."""
     hostile = PLAIN._replace(**{field: (*getattr(PLAIN, field), path)})
     harmless = PLAIN._replace(**{field: (*getattr(PLAIN, field), "/other")})
-    profile = build(hostile)
+    profile = build_profile(hostile)
     argv = profile.wrap("/usr/bin/sandbox-exec", ["/server", "-D", "x"])
 
-    assert _without_ancestors(profile.text) == _without_ancestors(build(harmless).text)
+    assert _without_ancestors(profile.text) == _without_ancestors(build_profile(harmless).text)
     assert [part.partition("=")[2] for part in argv].count(path) == 1
     assert argv[argv.index("--") :] == ["--", "/server", "-D", "x"]
     rules_of(profile)
@@ -111,7 +107,7 @@ def test_no_rule_is_without_a_filter_but_those_that_are_meant():
         tuple(operations)
         for name in WORLDS
         for verdict, operations, filters in sbpl.check(
-            build(WORLDS[name]).text, build(WORLDS[name]).parameters
+            build_profile(WORLDS[name]).text, build_profile(WORLDS[name]).parameters
         )
         if verdict == "allow" and not filters
     }
@@ -137,7 +133,7 @@ def test_no_rule_is_without_a_filter_but_those_that_are_meant():
     ],
 )
 def test_what_each_world_adds(name, operation, allowed):
-    profile = build(WORLDS[name])
+    profile = build_profile(WORLDS[name])
     last = [
         verdict
         for verdict, operations, _ in rules_of(profile)
@@ -148,7 +144,7 @@ def test_what_each_world_adds(name, operation, allowed):
 
 
 def test_only_the_servers_own_program_is_executed_without_subprocess():
-    profile = build(PLAIN)
+    profile = build_profile(PLAIN)
     rules = [rule for rule in rules_of(profile) if "process-exec*" in rule[1]]
 
     assert rules == [("allow", ["process-exec*"], [["literal", ["param", "PROGRAM_0"]]])]
@@ -156,7 +152,7 @@ def test_only_the_servers_own_program_is_executed_without_subprocess():
 
 
 def test_nothing_is_written_but_private_folders_and_devices():
-    profile = build(WORLDS["subprocess"])
+    profile = build_profile(WORLDS["subprocess"])
     written = [
         filters
         for verdict, operations, filters in rules_of(profile)
@@ -169,7 +165,7 @@ def test_nothing_is_written_but_private_folders_and_devices():
 
 
 def test_what_lies_above_is_only_passed_through():
-    profile = build(PLAIN)
+    profile = build_profile(PLAIN)
     above = {value for name, value in profile.parameters.items() if name.startswith("ABOVE_")}
     rules = rules_of(profile)
 

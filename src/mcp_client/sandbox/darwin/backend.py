@@ -134,9 +134,7 @@ class DarwinBackend:
         folders = Folders(places)
         try:
             way_out = None if spec.way is None else _open_way_out()
-            world = _world_of(spec)
-            proxy = None if way_out is None else way_out.port
-            profile = build_profile(world).with_ports(proxy, spec.port)
+            profile = build_profile(_world_of(spec, None if way_out is None else way_out.port))
             start = Start(
                 profile.wrap(machine.launcher, spec.argv),
                 _complete(spec.environment, way_out),
@@ -198,7 +196,7 @@ def _check_granted(spec: SandboxSpec) -> None:
                 )
 
 
-def _world_of(spec: SandboxSpec) -> World:
+def _world_of(spec: SandboxSpec, proxy: int | None) -> World:
     binds = [bind for bind in spec.mounts if isinstance(bind, Bind)]
     readable = tuple(bind.source for bind in binds if not bind.writable)
     return World(
@@ -207,8 +205,8 @@ def _world_of(spec: SandboxSpec) -> World:
         programs=tuple(dict.fromkeys(_programs(spec.argv[0], readable))),
         subprocess=spec.subprocess,
         executable_scratch=spec.subprocess,
-        proxied=spec.way is not None,
-        listens=spec.port is not None,
+        proxy=proxy,
+        port=spec.port,
     )
 
 

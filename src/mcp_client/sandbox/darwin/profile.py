@@ -1,9 +1,9 @@
 """The Seatbelt profile of one server: its text, and the values that stand outside of it.
 
-No path and no number of the host is ever part of the text: all of them are parameters (``sandbox-exec -D``),
-so that there is nothing to quote and nothing that a hostile name could close. The later of two rules that
-match holds. An operation that is named without a filter would match everything, so a rule whose list of
-filters is empty is left out.
+No path of the host is ever part of the text: all of them are parameters (``sandbox-exec -D``), so that there
+is nothing to quote and nothing that a hostile name could close. The later of two rules that match holds. An
+operation that is named without a filter would match everything, so a rule whose list of filters is empty is
+left out.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ class World(NamedTuple):
     """What a server may reach: canonical paths of files and of folders with all that is below them.
 
     ``programs`` are the only files it may execute without ``subprocess``; with it, whatever is readable is.
-    Of the network there is the proxy's port on loopback to connect to, and ``port`` to listen on.
+    Of the network there is the port of a ``proxy`` on loopback to connect to, and a ``port`` to listen on.
     """
 
     readable: tuple[str, ...]
@@ -24,8 +24,8 @@ class World(NamedTuple):
     programs: tuple[str, ...]
     subprocess: bool
     executable_scratch: bool
-    proxied: bool = False
-    listens: bool = False
+    proxy: int | None = None
+    port: int | None = None
 
 
 class Profile(NamedTuple):
@@ -34,12 +34,6 @@ class Profile(NamedTuple):
     text: str
     parameters: dict[str, str]
 
-    def with_ports(self, proxy: int | None, port: int | None) -> "Profile":
-        """The same with the ports of this run, which are known last."""
-        ports = {"PROXY_PORT": proxy, "PORT": port}
-        given = {name: str(value) for name, value in ports.items() if value is not None}
-        return self._replace(parameters={**self.parameters, **given})
-
     def wrap(self, launcher: str, command: Sequence[str]) -> list[str]:
         """The arguments of sandbox-exec(1), ``launcher``, that execute ``command`` inside."""
         definitions = [part for name, value in self.parameters.items() for part in ("-D", f"{name}={value}")]
@@ -47,7 +41,7 @@ class Profile(NamedTuple):
 
 
 def build_profile(world: World) -> Profile:
-    """The profile of one world; the ports are added by :meth:`Profile.with_ports`."""
+    """The profile of one world."""
     parameters = dict(
         [
             *_numbered("READ", world.readable),
@@ -93,11 +87,11 @@ def _processes(world: World, parameters: Iterable[str]) -> Iterator[str]:
 
 def _network(world: World) -> Iterator[str]:
     yield "(deny network*)"
-    if world.proxied:
-        yield '(allow network-outbound (remote ip (string-append "localhost:" (param "PROXY_PORT"))))'
-    if world.listens:
-        yield '(allow network-bind (local ip (string-append "localhost:" (param "PORT"))))'
-        yield '(allow network-inbound (local ip (string-append "localhost:" (param "PORT"))))'
+    if world.proxy is not None:
+        yield f'(allow network-outbound (remote ip "localhost:{world.proxy:d}"))'
+    if world.port is not None:
+        yield f'(allow network-bind (local ip "localhost:{world.port:d}"))'
+        yield f'(allow network-inbound (local ip "localhost:{world.port:d}"))'
 
 
 def _rule(verdict: str, operations: str, filters: Iterable[str]) -> Iterator[str]:

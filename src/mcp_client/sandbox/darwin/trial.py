@@ -11,7 +11,7 @@ from mcp_client.errors import MCPError, printable
 from mcp_client.sandbox.darwin.profile import Profile
 
 _READER = "/bin/cat"
-_SECONDS = 20.0
+_SECONDS = 60.0
 _LONGEST = 400
 
 

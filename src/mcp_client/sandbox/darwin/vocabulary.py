@@ -109,12 +109,7 @@ FILES = (
 )
 
 # Whatever a folder is granted for.
-NEVER_WRITTEN = (
-    "(deny file-write-acl)",
-    "(deny file-write-mount)",
-    "(deny file-write-setugid)",
-    "(deny file-write-unmount)",
-)
+NEVER_WRITTEN = ("(deny file-write-setugid)",)
 
 ONE_PROCESS = (
     "(deny process-fork)",
