@@ -73,6 +73,7 @@ def test_its_folders_are_private_and_gone_afterwards(mac):
         told = {}
         for name in ("HOME", "TMPDIR"):
             place = os.environ[name]
+            assert os.listdir(place) == []
             os.makedirs(place + "/deep/er")
             open(place + "/deep/er/file", "w").close()
             told[name] = [place, os.stat(place).st_mode & 0o777]
@@ -308,6 +309,16 @@ def test_a_network_socket_as_standard_input_is_refused(mac):
 
     assert started.returncode == 125
     assert b"a network socket" in said
+
+
+def test_doctor_says_that_nothing_holds(mac):
+    mac.mode("open")
+    done = mac.run("doctor", "--json")
+    (control,) = json.loads(done.stdout)["result"]["controls"]
+
+    assert done.status == 1
+    assert (control["name"], control["state"]) == ("sandbox", "unavailable")
+    assert "denied nothing" in control["mechanism"]
 
 
 def test_doctor_tells_what_holds(mac):

@@ -113,9 +113,12 @@ class DarwinBackend:
         """What holds for a server with this policy: a sandbox is tried, and no server executed."""
         policy = policy._replace(environment={}, folders=())
         os.makedirs(self._cache_folder, mode=0o700, exist_ok=True)
-        spec = self.plan(Command(("/bin/cat",), (), ()), policy, tree="/usr/share", data=None, port=port)
-        process = self.launch(spec)
-        process.await_ready()
+        try:
+            spec = self.plan(Command(("/bin/cat",), (), ()), policy, tree="/usr/share", data=None, port=port)
+            process = self.launch(spec)
+            process.await_ready()
+        except MCPError as error:
+            return (Control("sandbox", "all together", "unavailable", error.message, error.hint),)
         process.kill()
         return process.controls
 

@@ -100,6 +100,7 @@ class DarwinProcess:
             try_profile(
                 launch.launcher, launch.profile, open_file=folders.open_file, sealed_file=folders.sealed_file
             )
+            os.unlink(folders.open_file)
             server = int(self._expect("init")[0])
             self._family = Family(launch.table, server, folders.mark, alone=not launch.spec.subprocess)
             self._expect("ready")
