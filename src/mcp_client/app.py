@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from mcp_client.logs import Log
     from mcp_client.registry.client import RegistryClient
     from mcp_client.registry.credentials import Credentials
-    from mcp_client.sandbox.backend import Backend
-    from mcp_client.sandbox.linux.early import HeadStart
+    from mcp_client.sandbox.backend import Backend, HeadStart
     from mcp_client.timings import Timings
 
 EMBEDDED_REGISTRY = "embedded"

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from mcp_client.executor.client import stop_watching, watch_process
+
 GIVEN = "_MCP_GIVEN"
 # The path of this very program, since an isolated interpreter has its own idea of it.
 _BOOT = (
@@ -32,7 +34,7 @@ class Background:
         """``process`` is a child of ours."""
         self.was_killed = False
         self._process: int | None = process
-        self._end = _watch(process)
+        self._end = watch_process(process)
 
     def watch(self, poll: select.poll) -> None:
         """Register the process's end."""
@@ -61,7 +63,7 @@ class Background:
             _, status = os.waitpid(self._process, 0)
             self.was_killed = os.WIFSIGNALED(status)
         if self._end is not None:
-            os.close(self._end)
+            stop_watching(self._end)
         self._process = self._end = None
 
 
@@ -105,19 +107,11 @@ def settle(parent: int, *, seconds: int, memory: int, nicer: int) -> None:
     signal.alarm(seconds)
     os.nice(nicer)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    if hard == resource.RLIM_INFINITY or hard > memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    if sys.platform != "darwin":
+        # There it would bound the address space, which is larger from the start.
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        if hard == resource.RLIM_INFINITY or hard > memory:
+            resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     if os.getppid() != parent:
         # It ended before its death could be heard of.
         sys.exit(0)
-
-
-def _watch(process: int) -> int | None:
-    """A descriptor that becomes readable when the child ends, where there is such a thing."""
-    if sys.platform != "linux":
-        return None
-    try:
-        return os.pidfd_open(process)
-    except OSError:
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from mcp_client import platforms
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
     from mcp_client.compiled.beside import Compilation
     from mcp_client.executor.egress import Egress
     from mcp_client.executor.outcome import Outcome
+    from mcp_client.executor.proxied import ProxiedEgress
     from mcp_client.manifest.model import Entrypoint, Manifest
     from mcp_client.policy.model import Folder, Policy
     from mcp_client.reference import PackageReference
     from mcp_client.resolution import Resolution
+    from mcp_client.sandbox.backend import SandboxedProcess
     from mcp_client.sandbox.spec import SandboxSpec
     from mcp_client.serving import Bridged, Endpoint, EndpointRequest
 
@@ -93,9 +96,9 @@ def run_package(app: App, request: RunRequest) -> Outcome:
 
         inbox = SignalInbox()
         try:
-            egress = None if process.egress is None else _open_egress(app, plan.policy, process.egress)
+            egress = _open_egress(app, plan.policy, process)
             front = None
-            if door is not None and process.ingress is not None:
+            if door is not None:
                 front = door.attend(process.ingress)
             audit = app.audit
             process.await_ready()
@@ -158,6 +161,10 @@ def plan_run(
         app.head_start.advance()
     app.mark("look-up in the cache")
     manifest = from_form(package.manifest_form)
+    if manifest.http is not None:
+        # Where servers share the host's ports, it may be another than the manifest's.
+        at = backend.listening_port(manifest.http.port)
+        manifest = manifest._replace(http=manifest.http._replace(port=at))
     entrypoint = _runnable_entrypoint(manifest)
     options = check_options(manifest, request.options)
     private = (settings.home, settings.cache.dir, settings.audit.file)
@@ -285,16 +292,28 @@ def _revalidate(app: App, package: CachedPackage, run_id: str) -> Background | N
     return begin(app, resolution, run_id)
 
 
-def _open_egress(app: App, policy: Policy, channel: int) -> Egress:
+def _open_egress(app: App, policy: Policy, process: SandboxedProcess) -> Egress | ProxiedEgress | None:
     """What decides about the server's connections; most servers have none, and load nothing of it."""
-    from mcp_client.executor.egress import Egress
+    if process.egress is None:
+        return None
     from mcp_client.network.decide import RuleSet
     from mcp_client.network.linux.engine import Engine
-    from mcp_client.network.linux.own import OwnAddresses
+
+    if sys.platform == "darwin":
+        from mcp_client.network.darwin.own import OwnAddresses
+    else:
+        from mcp_client.network.linux.own import OwnAddresses
 
     network = policy.network
     rules = RuleSet(network.allow, network.deny, bound=network.bound, own=OwnAddresses())
-    return Egress(channel, Engine(rules, app.log.warning, os.environ))
+    engine = Engine(rules, app.log.warning, os.environ)
+    if process.secret is not None:
+        from mcp_client.executor.proxied import ProxiedEgress
+
+        return ProxiedEgress(process.egress, engine, process.secret)
+    from mcp_client.executor.egress import Egress
+
+    return Egress(process.egress, engine)
 
 
 def _open_door(app: App, plan: RunPlan, request: RunRequest) -> Endpoint | Bridged | None:

@@ -10,11 +10,19 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from mcp_client.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+if sys.platform == "darwin":
+    from mcp_client.spelling import true_path
+else:
+    from os.path import realpath as true_path
+
+__all__ = ("private_place", "read_private", "true_path", "write_private")
 
 _OTHERS_WRITE = 0o022
 
@@ -69,9 +77,9 @@ def private_place(path: str, places: Iterable[str]) -> str | None:
     It does when it holds one or lies in one, by its real path or as the same folder mounted elsewhere.
     """
     # Both spellings: what the path leads to can change between two looks.
-    spellings = {os.path.abspath(path), os.path.realpath(path)}
+    spellings = {os.path.abspath(path), true_path(path)}
     for place in places:
-        own = os.path.realpath(place)
+        own = true_path(place)
         if any(os.path.commonpath([one, own]) in {one, own} or _same(one, own) for one in spellings):
             return own
     return None

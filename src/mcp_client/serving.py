@@ -12,7 +12,7 @@ from mcp_client.app import App
 from mcp_client.errors import MCPError, printable
 from mcp_client.executor.client import let_go_of_output
 from mcp_client.executor.front import Front, Service
-from mcp_client.executor.ingress import Ingress
+from mcp_client.executor.ingress import Ingress, open_ingress
 from mcp_client.executor.listener import Place, own_names, url_host
 from mcp_client.manifest.model import HTTPEndpoint
 from mcp_client.reference import PackageReference
@@ -80,8 +80,8 @@ class Endpoint:
             "origins": sorted(self._origins),
         }
 
-    def attend(self, channel: int) -> Front:
-        """What the supervisor drives; ``channel`` is its end of the way in."""
+    def attend(self, channel: int | None) -> Front:
+        """What the supervisor drives; ``channel`` is its end of the way in, as in open_ingress()."""
         from mcp_client.executor.http.guard import Guard
         from mcp_client.executor.http.proxy import Proxy
 
@@ -92,7 +92,7 @@ class Endpoint:
         guard = Guard(names, self._origins, self._given or self._made)
         inside = self._served.endpoint.port
 
-        ingress = Ingress(channel, inside)
+        ingress = open_ingress(channel, inside)
 
         def begin() -> Service:
             proxy = Proxy(self._listener, ingress, guard, port=inside)
@@ -136,12 +136,12 @@ class Bridged:
         """For the audit log."""
         return {"bridge": "stdio"}
 
-    def attend(self, channel: int) -> Front:
-        """What the supervisor drives; ``channel`` is its end of the way in."""
+    def attend(self, channel: int | None) -> Front:
+        """What the supervisor drives; ``channel`` is its end of the way in, as in open_ingress()."""
         from mcp_client.executor.bridge.bridge import Bridge
 
         endpoint = self._served.endpoint
-        ingress = Ingress(channel, endpoint.port)
+        ingress = open_ingress(channel, endpoint.port)
         bridge = Bridge(ingress, endpoint.port, endpoint.path)
         front = _front(self._app, endpoint, ingress, bridge.begin, bridge)
         bridge.on_left = front.stop

@@ -16,8 +16,22 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 # Words and stand-ins, which every module may use.
 GROUND = {"choices", "light", "plainjson"}
-LEAVES = {"digest", "errors", "memory", "platforms", "private", "reference", "resolution", *GROUND}
-LEAF_IMPORTS = {"digest": {"errors"}, "reference": {"errors"}, "resolution": {"digest", "reference"}}
+LEAVES = {
+    "digest",
+    "errors",
+    "memory",
+    "platforms",
+    "private",
+    "reference",
+    "resolution",
+    "spelling",
+} | GROUND
+LEAF_IMPORTS = {
+    "digest": {"errors"},
+    "private": {"spelling"},
+    "reference": {"errors"},
+    "resolution": {"digest", "reference"},
+}
 # What a package may know of another one, beside the leaves: values that flow through it, never its work.
 PACKAGE_IMPORTS = {
     "audit": {"config.settings"},

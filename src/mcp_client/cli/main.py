@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mcp_client.cli.flags import RunFlags
-    from mcp_client.sandbox.linux.early import HeadStart
+    from mcp_client.sandbox.backend import HeadStart
 
 _FIRST_COLLECTION = 50_000
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(overrides: Mapping[str, str], flags: RunFlags, arguments: Sequence[str]) -> int:
-    head_start = _begin() if sys.platform == "linux" else None
+    head_start = _begin()
     from mcp_client.app import App
 
     if head_start is not None:
@@ -65,8 +65,10 @@ def _run(overrides: Mapping[str, str], flags: RunFlags, arguments: Sequence[str]
             head_start.drop()
 
 
-def _begin() -> HeadStart:
+def _begin() -> HeadStart | None:
     """Before all that is only needed to decide: the kernel builds meanwhile."""
+    if sys.platform != "linux":
+        return None
     from mcp_client.sandbox.linux.early import HeadStart
 
     return HeadStart()

@@ -15,13 +15,7 @@ from mcp_client.light import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-# Only Linux tells that the peer of a socket will send no more; elsewhere both directions must be closed.
-if sys.platform == "linux":
-    PEER_CLOSED = select.POLLRDHUP
-else:
-    PEER_CLOSED = select.POLLHUP
 _STANDARD_OUTPUT = 1
-HUNG_UP = select.POLLHUP | select.POLLERR | PEER_CLOSED
 
 
 def can_hang_up(descriptor: int) -> bool:
@@ -33,18 +27,89 @@ def can_hang_up(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
 
 
+if sys.platform == "linux":
+    _PEER_CLOSED = select.POLLRDHUP
+    _HUNG_UP = select.POLLHUP | select.POLLERR | select.POLLRDHUP
+
+    class HangUp:
+        """The other side's end of a descriptor that can_hang_up(), to be registered with poll(2)."""
+
+        events = _PEER_CLOSED
+
+        def __init__(self, descriptor: int) -> None:
+            """Nothing is read from it."""
+            self._descriptor = descriptor
+
+        def fileno(self) -> int:
+            """What is polled, for ``events``."""
+            return self._descriptor
+
+        def happened(self, ready: dict[int, int]) -> bool:
+            """Whether it is among what poll(2) found."""
+            return bool(ready.get(self._descriptor, 0) & _HUNG_UP)
+
+    def watch_process(pid: int) -> int | None:
+        """A descriptor that becomes readable when the process ends; None where it has, or cannot be had."""
+        try:
+            return os.pidfd_open(pid)
+        except OSError:
+            return None
+
+    def stop_watching(descriptor: int) -> None:
+        """Close what watch_process() gave."""
+        os.close(descriptor)
+
+else:
+    _queues: dict[int, select.kqueue] = {}
+
+    class HangUp:
+        """As on Linux. poll(2) of macOS would return at once for as long as anything is unread."""
+
+        events = select.POLLIN
+
+        def __init__(self, descriptor: int) -> None:
+            """Nothing is read from it; what cannot be watched never hangs up."""
+            self._queue = select.kqueue()
+            wanted = select.kevent(descriptor, select.KQ_FILTER_READ, select.KQ_EV_ADD | select.KQ_EV_CLEAR)
+            try:
+                self._queue.control([wanted], 0, 0)
+            except OSError:
+                return
+
+        def fileno(self) -> int:
+            """What is polled, for ``events``."""
+            return self._queue.fileno()
+
+        def happened(self, ready: dict[int, int]) -> bool:
+            """Whether it is among what poll(2) found."""
+            if self.fileno() not in ready:
+                return False
+            return any(event.flags & select.KQ_EV_EOF for event in self._queue.control(None, 1, 0))
+
+    def watch_process(pid: int) -> int | None:
+        """As on Linux, by a kqueue(2)."""
+        queue = select.kqueue()
+        wanted = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        try:
+            queue.control([wanted], 0, 0)
+        except OSError:
+            queue.close()
+            return None
+        _queues[queue.fileno()] = queue
+        return queue.fileno()
+
+    def stop_watching(descriptor: int) -> None:
+        """Close what watch_process() gave."""
+        _queues.pop(descriptor).close()
+
+
 def watch_parent() -> int | None:
     """A descriptor that becomes readable when the process that started us ends; None where there is none.
 
     A server can open its own standard input for writing, through /proc/self/fd, and then its pipe never
     hangs up; whoever started us ends all the same. To be called first: an orphan has another parent.
     """
-    if sys.platform != "linux" or os.isatty(0) or not can_hang_up(0):
-        return None
-    try:
-        return os.pidfd_open(os.getppid())
-    except OSError:
-        return None
+    return None if os.isatty(0) or not can_hang_up(0) else watch_process(os.getppid())
 
 
 def unread_bytes(descriptor: int) -> int:
@@ -95,11 +160,16 @@ class ClientWatch:
     def _watch(self) -> None:
         poll = select.poll()
         poll.register(self._wake_read, select.POLLIN)
-        if can_hang_up(self._descriptor):
-            poll.register(self._descriptor, PEER_CLOSED)
-        ready = dict(poll.poll())
-        hung_up = ready.get(self._descriptor, 0) & HUNG_UP and self._wake_read not in ready
-        if hung_up and unread_bytes(self._descriptor) == 0:
+        watched = HangUp(self._descriptor) if can_hang_up(self._descriptor) else None
+        if watched is not None:
+            poll.register(watched, watched.events)
+        hung_up = False
+        while not hung_up:
+            ready = dict(poll.poll())
+            if self._wake_read in ready:
+                return
+            hung_up = watched is not None and watched.happened(ready)
+        if unread_bytes(self._descriptor) == 0:
             # What was staged in the cache is swept by the next writer.
             try:
                 os.write(2, b"mcp: the client left before the server was there; nothing was run\n")

@@ -6,9 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from mcp_client.sandbox.linux.ingress import V4, V6, ask, receive
+from mcp_client.sandbox.linux.ingress import FAMILIES, V4, V6, ask, receive
 
 OnSocket = Callable[[_socket.socket | None], None]
+
+__all__ = ("LOOPBACK", "V4", "V6", "Ingress", "LoopbackIngress", "open_ingress")
 
 LOOPBACK = {V4: "127.0.0.1", V6: "::1"}
 # Asked for before the last one is used, so that a connection costs no round trip.
@@ -148,3 +150,46 @@ class Ingress:
         for waiting in (*self._waiting.values(), self._held):
             while waiting:
                 waiting.popleft()(None)
+
+
+class LoopbackIngress(Ingress):
+    """The same where the server listens on this machine's own loopback: whoever asks gets a new socket."""
+
+    def __init__(self, port: int) -> None:
+        """``port`` is where the server was told to listen."""
+        self.port = port
+        self._there = True
+        self._family = None
+        self._held = deque()
+        self._stock, self._waiting, self._asked_at = {}, {}, {}
+
+    @property
+    def due_at(self) -> float | None:
+        """Nothing is waited for."""
+        return None
+
+    def watch(self, poll: select.poll) -> None:
+        """Nothing is waited for."""
+
+    def move(self, poll: select.poll, ready: dict[int, int]) -> None:
+        """Nothing is waited for."""
+
+    def take(self, family: bytes, on_socket: OnSocket) -> None:
+        """As in a network of the server's own, but at once."""
+        try:
+            end = _socket.socket(FAMILIES[family], _socket.SOCK_STREAM)
+        except OSError:
+            on_socket(None)
+            return
+        end.setblocking(False)
+        on_socket(self._connecting(end, family))
+
+    def close(self) -> None:
+        """Nobody can connect any more."""
+        self._there = False
+        self._disappoint()
+
+
+def open_ingress(channel: int | None, port: int) -> Ingress:
+    """The way to a server at ``port`` of its own network, by ``channel``, or of this machine without one."""
+    return LoopbackIngress(port) if channel is None else Ingress(channel, port)

@@ -8,8 +8,7 @@ from http import HTTPStatus
 
 import h11
 
-from mcp_client.executor.ingress import LOOPBACK, Ingress
-from mcp_client.sandbox.linux.ingress import V4, V6
+from mcp_client.executor.ingress import LOOPBACK, V4, V6, Ingress
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.005, 0.1, 1.5
 # How long one answer at the health path may take before another one is asked for.

@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from mcp_client.executor.client import HUNG_UP, PEER_CLOSED, can_hang_up, let_go_of_output, unread_bytes
+from mcp_client.executor.client import HangUp, can_hang_up, let_go_of_output, unread_bytes
 from mcp_client.executor.outcome import Outcome, signal_name
 from mcp_client.executor.relay import Relay
 from mcp_client.light import TYPE_CHECKING, Protocol, signal
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mcp_client.executor.egress import Egress
     from mcp_client.executor.front import Front
     from mcp_client.executor.outcome import OutcomeKind
+    from mcp_client.executor.proxied import ProxiedEgress
     from mcp_client.sandbox.backend import SandboxedProcess
     from mcp_client.sandbox.spec import Happening
 
@@ -83,7 +84,7 @@ class Supervisor:
         timeout: float | None,
         grace: float,
         on_event: Callable[[Happening], None],
-        egress: Egress | None = None,
+        egress: Egress | ProxiedEgress | None = None,
         companions: Sequence[Companion] = (),
         front: Front | None = None,
     ) -> None:
@@ -99,6 +100,7 @@ class Supervisor:
         several: tuple[Companion | None, ...] = (self._relay, egress, front, *companions)
         self._companions = [companion for companion in several if companion is not None]
         self._parent = parent
+        self._input: HangUp | None = None
         self._inbox = inbox
         self._grace = grace
         self._started = time.monotonic()
@@ -129,8 +131,9 @@ class Supervisor:
                 companion.move(poll, ready)
             if self._inbox.descriptor in ready:
                 self._pass_on()
-            if self._front is None and ready.get(_STANDARD_INPUT, 0) & HUNG_UP:
-                poll.unregister(_STANDARD_INPUT)
+            if self._input is not None and self._input.happened(ready):
+                poll.unregister(self._input)
+                self._input = None
                 self._drained_check_at = time.monotonic()
             if self._parent is not None and self._parent in ready:
                 poll.unregister(self._parent)
@@ -149,7 +152,8 @@ class Supervisor:
             companion.watch(poll)
         poll.register(self._inbox.descriptor, select.POLLIN)
         if self._front is None and can_hang_up(_STANDARD_INPUT):
-            poll.register(_STANDARD_INPUT, PEER_CLOSED)
+            self._input = HangUp(_STANDARD_INPUT)
+            poll.register(self._input, self._input.events)
         if self._parent is not None:
             poll.register(self._parent, select.POLLIN)
         return poll

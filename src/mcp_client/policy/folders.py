@@ -10,7 +10,7 @@ import sys
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
 from mcp_client.policy.model import Folder
-from mcp_client.private import private_place
+from mcp_client.private import private_place, true_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -72,7 +72,7 @@ def _find(host: str) -> tuple[str, tuple[int, int]]:
 
     While somebody exchanges folders, a path that is looked up twice can mean two of them.
     """
-    real = os.path.realpath(host, strict=True)
+    real = true_path(host, strict=True)
     descriptor = os.open(real, _LOOK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)

@@ -4,13 +4,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 _PYTHON_NAME = re.compile(r"(?:python|pypy)[0-9.]*\Z")
 _PYTHON_QUESTION = (
     "import json, sys; print(json.dumps([list(sys.version_info[:3]), "
-    "[sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]]))"
+    "[sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix], sys.executable]))"
 )
 # A manifest is a stranger's text: nothing it names is executed here, outside the sandbox, but these.
 _ASKED = frozenset({"bun", "deno", "java", "node", "perl", "php", "ruby"})
@@ -30,12 +31,15 @@ def examine(path: str, name: str, environ: Mapping[str, str]) -> dict[str, Any] 
 def _examine_python(path: str, environ: Mapping[str, str]) -> dict[str, Any] | None:
     output = _ask([path, "-I", "-c", _PYTHON_QUESTION], environ)
     try:
-        version, prefixes = json.loads(output)
+        version, prefixes, itself = json.loads(output)
     except ValueError:
         return None
     # A virtual environment is recognised by the path it is started with; anything else is its real path.
     in_venv = prefixes[0] != prefixes[2]
     executable = path if in_venv else _outside_usr(path)
+    if sys.platform == "darwin" and not in_venv and os.path.isabs(itself):
+        # /usr/bin/python3 looks for the one of the developer tools, and executes that.
+        executable = itself
     # Only what the interpreter says of itself, and itself: a wrapper's neighbours are none of its business.
     paths = _reduce([*prefixes, os.path.realpath(path)])
     if any(_too_broad(place, environ) for place in paths):

@@ -8,6 +8,7 @@ favour of the installation they would have chosen.
 from __future__ import annotations
 
 import os
+import sys
 
 from mcp_client.light import TYPE_CHECKING, pattern
 
@@ -27,7 +28,9 @@ _MANAGERS = (
     (".local/share/mise", "MISE_DATA_DIR", "installs/node/*/bin"),
     (".local/share/uv/python", "UV_PYTHON_INSTALL_DIR", "*/bin"),
 )
-_SHARED_PREFIXES = ("/home/linuxbrew/.linuxbrew/bin", "/opt/homebrew/bin")
+_FRAMEWORK = "/Library/Frameworks/Python.framework/Versions/Current/bin"
+_SHARED_PREFIXES = ("/home/linuxbrew/.linuxbrew/bin", "/opt/homebrew/bin", _FRAMEWORK)
+_DEVELOPER_TOOLS = ("/Library/Developer/CommandLineTools/usr/bin", "/Applications/Xcode.app")
 _SHIM_PROGRAMS = frozenset({"volta-shim", "snap", "mise", "rtx", "asdf"})
 _NUMBERS = pattern(r"\d+")
 
@@ -46,8 +49,15 @@ def is_runtime(path: str) -> bool:
     """Whether ``path`` is an executable file and not a version manager's shim."""
     if not (os.path.isfile(path) and os.access(path, os.X_OK)):
         return False
+    if sys.platform == "darwin" and path.startswith("/usr/bin/") and not _has_developer_tools():
+        # A stub that opens a window, and asks whether they should be installed.
+        return False
     in_shims = os.path.basename(os.path.dirname(path)) == "shims"
     return not in_shims and os.path.basename(os.path.realpath(path)) not in _SHIM_PROGRAMS
+
+
+def _has_developer_tools() -> bool:
+    return any(os.path.isdir(place) for place in _DEVELOPER_TOOLS)
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[str]:

@@ -11,8 +11,20 @@ if TYPE_CHECKING:
     from mcp_client.choices import OnMissing
     from mcp_client.policy.model import Policy
     from mcp_client.runtimes.command import Command
-    from mcp_client.sandbox.linux.early import HeadStart
     from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
+
+    if sys.platform == "linux":
+        from mcp_client.sandbox.linux.early import HeadStart
+    else:
+
+        class HeadStart(Protocol):
+            """A sandbox that is being built before it is known for whom."""
+
+            def advance(self) -> None:
+                """Go on, as far as that takes no waiting."""
+
+            def drop(self) -> None:
+                """It is not needed."""
 
 
 class SandboxedProcess(Protocol):
@@ -20,8 +32,9 @@ class SandboxedProcess(Protocol):
 
     ``events`` is readable when next_event() has something to say, ``diagnostics`` when the server wrote to
     its standard error; ``controls`` is there after await_ready(). ``egress`` is a socket that brings what the
-    server wants to reach, where anything leads out; ``ingress`` is one that gives sockets in the server's
-    network, where it listens.
+    server wants to reach, where anything leads out; ``secret`` is what has to be shown there, where others
+    can reach it as well. ``ingress`` is a socket that gives sockets in the server's network, where it listens
+    in one of its own.
     """
 
     pid: int
@@ -29,6 +42,7 @@ class SandboxedProcess(Protocol):
     diagnostics: int
     egress: int | None
     ingress: int | None
+    secret: str | None
     controls: tuple[Control, ...]
 
     def await_ready(self) -> None:
@@ -61,6 +75,9 @@ class Backend(Protocol):
 
     def compiled_path(self, compiled: str) -> str:
         """Where a server sees the folder ``compiled`` of the host."""
+
+    def listening_port(self, port: int) -> int:
+        """Where a server is to listen whose manifest says ``port``."""
 
     def plan(
         self,
@@ -102,6 +119,12 @@ def open_backend(filter_folder: str, on_missing: OnMissing, head_start: HeadStar
 
                 return RestrictedBackend(filter_folder, obstacle)
         return LinuxBackend(filter_folder, head_start)
+    if sys.platform == "darwin":
+        import os
+
+        from mcp_client.sandbox.darwin.backend import DarwinBackend
+
+        return DarwinBackend(os.path.dirname(filter_folder))
     raise MCPError(
         "sandbox-unavailable",
         f"there is no sandbox for {sys.platform} yet, and nothing runs without one",

@@ -8,9 +8,9 @@ from arena.sandbox import run_inside
 
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import Folder
+from mcp_client.sandbox import scratch as scratch_folders
 from mcp_client.sandbox.linux import init, landlock, libc, privileges, server
 from mcp_client.sandbox.linux.restricted import init as restricted_init
-from mcp_client.sandbox.linux.restricted import scratch as scratch_folders
 from mcp_client.sandbox.linux.restricted import signals
 from mcp_client.sandbox.linux.restricted.descendants import children_of
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from mcp_client.network.linux.loop import WRITE, Loop
 from mcp_client.network.linux.pipe import Pipe
-from mcp_client.network.linux.sockets import peer_ended, prepare, reset
+from mcp_client.network.linux.sockets import NO_SIGNAL, peer_ended, prepare, reset
 
 # For h11 no more: each of its copies would be memory that is mapped, filled with zeros and given back
 # (mallopt(3), M_MMAP_THRESHOLD).
@@ -92,8 +92,8 @@ class Channel:
 
     def _send(self, pieces: Sequence[bytes | memoryview]) -> int:
         try:
-            # MSG_NOSIGNAL: a peer that has closed is an error here, not a signal to the process.
-            sent = self._socket.sendmsg(pieces, (), _socket.MSG_NOSIGNAL)
+            # A peer that has closed is an error here, not a signal to the process.
+            sent = self._socket.sendmsg(pieces, (), NO_SIGNAL)
         except BlockingIOError:
             return 0
         self.sent += sent

@@ -138,6 +138,8 @@ class Proxy:
 def _make_room() -> int:
     """How many clients at a time; each takes two descriptors, and our own limit is raised for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
     wanted = soft + 2 * _MOST_CONNECTIONS + _OWN_DESCRIPTORS
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)

@@ -1,1 +1,1 @@
-"""The engine on Linux: epoll, sockets that keep their namespace, and the routing table."""
+"""The engine: an event loop, sockets that keep their namespace, a proxy where there is none, the routes."""

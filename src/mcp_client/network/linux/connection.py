@@ -12,7 +12,7 @@ from mcp_client.network.linux.dial import Dial
 from mcp_client.network.linux.loop import READ, Loop
 from mcp_client.network.linux.proxy import Proxy, Tunnel
 from mcp_client.network.linux.resolve import Answer, Resolver
-from mcp_client.network.linux.sockets import reset
+from mcp_client.network.linux.sockets import NO_SIGNAL, reset
 from mcp_client.network.linux.splice import Splice
 from mcp_client.network.sni import LONGEST_HELLO, read_hello
 
@@ -27,6 +27,16 @@ class Destination(NamedTuple):
     def __str__(self) -> str:
         host = str(self.host)
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+class Talk(NamedTuple):
+    """What was read from the server already, and what it waits for before the other side's first byte."""
+
+    early: bytes = b""
+    opening: bytes = b""
+
+
+SILENT = Talk()
 
 
 class Services(NamedTuple):
@@ -58,6 +68,8 @@ class Connection:
         inner: _socket.socket,
         destination: Destination,
         tally: Tally,
+        *,
+        talk: Talk = SILENT,
     ) -> None:
         """``inner`` is the accepted socket, non-blocking."""
         self._services = services
@@ -65,7 +77,7 @@ class Connection:
         self._inner = inner
         self._destination = destination
         self._tally = tally
-        self._early = b""
+        self._early, self._opening = talk
         self._dial: Dial | None = None
         self._outer: _socket.socket | None = None
         self._splice: Splice | None = None
@@ -74,7 +86,12 @@ class Connection:
     def start(self) -> None:
         """Say that it is ready to dial; with ``tls`` only after the first message named the right host."""
         if self._destination.tls:
+            # Who waits for a word before the greeting gets it now.
+            if not self._open():
+                return
             self._services.loop.watch(self._inner.fileno(), READ, self._read_hello)
+            if self._early:
+                self._weigh_hello()
         else:
             self._watcher.ready(self)
 
@@ -143,6 +160,9 @@ class Connection:
             self.cut(error.strerror or "reset")
             return
         self._early += data
+        self._weigh_hello(ended=not data)
+
+    def _weigh_hello(self, *, ended: bool = False) -> None:
         hello = read_hello(self._early)
         if hello.name:
             if hello.name == self._destination.host:
@@ -152,7 +172,7 @@ class Connection:
                 self._deny("the TLS connection is for another host", None)
         elif hello.wrong:
             self._deny(hello.wrong, None)
-        elif not data or len(self._early) > LONGEST_HELLO:
+        elif ended or len(self._early) > LONGEST_HELLO:
             self._deny("there is no TLS ClientHello", None)
 
     def _check(self, answer: Answer) -> None:
@@ -213,7 +233,7 @@ class Connection:
             self._join()
 
     def _join(self) -> None:
-        if self._outer is None:
+        if self._outer is None or not self._open():
             return
         self._tally.allowed += 1
         self._watcher.active(self)
@@ -227,6 +247,19 @@ class Connection:
             on_end=self._on_end,
         )
         self._splice.start()
+
+    def _open(self) -> bool:
+        """Send what the server waits for; it is short and the first of its connection."""
+        if self._opening:
+            try:
+                whole = self._inner.send(self._opening, NO_SIGNAL) == len(self._opening)
+            except OSError:
+                whole = False
+            self._opening = b""
+            if not whole:
+                self.cut("the server does not read")
+            return whole
+        return True
 
     def _on_end(self, _reason: str) -> None:
         self._ended = True

@@ -10,12 +10,13 @@ import errno
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from mcp_client.network.addresses import Address, from_packed
 from mcp_client.network.counts import Counts
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.linux.connection import Connection, Destination, Services, Watcher
+from mcp_client.network.linux.connection import SILENT, Connection, Destination, Services, Talk, Watcher
 from mcp_client.network.linux.dial import STAGGER_SECONDS, Dial
 from mcp_client.network.linux.loop import READ, Loop
 from mcp_client.network.linux.nameserver import NameService
@@ -24,6 +25,9 @@ from mcp_client.network.linux.resolve import LookUp, Resolver, look_up
 from mcp_client.network.linux.room import make_room
 from mcp_client.network.linux.sockets import accept, prepare, reset
 from mcp_client.network.pool import Pair, Pool, in_pool
+
+if TYPE_CHECKING:
+    from mcp_client.network.linux.connect import ProxyService
 
 _ACCEPTS_A_TURN = 64
 _CONNECT_SECONDS = 15.0
@@ -71,6 +75,7 @@ class Engine:
         self._starting = False
         self._full_since: float | None = None
         self._room = make_room()
+        self._proxy_service: ProxyService | None = None
 
     def fileno(self) -> int:
         """Readable when there is something to do."""
@@ -82,6 +87,7 @@ class Engine:
         deadlines = (
             self._loop.due_at,
             self._names.due_at,
+            None if self._proxy_service is None else self._proxy_service.due_at,
             self._slow.first,
             self._connecting.first,
             self._joined.first,
@@ -115,6 +121,25 @@ class Engine:
         """Count an attempt of a process that does not let init see where to."""
         self._counts.deny(_UNSEEN, "it hides its memory (PR_SET_DUMPABLE), and so where it connects to", None)
 
+    def serve_proxy(self, listener: _socket.socket, secret: str) -> None:
+        """Be an HTTP proxy on ``listener``, for those who show the ``secret``."""
+        from mcp_client.network.linux.connect import ProxyService
+
+        self._proxy_service = ProxyService(self._loop, listener, secret, self.admit)
+
+    def admit(self, inner: _socket.socket, host: str | Address, port: int, talk: Talk) -> str:
+        """Take over a connection that says itself where it wants to go; why it may not, where it may not.
+
+        A refused one stays the caller's.
+        """
+        verdict = self._rules.decide(host, port)
+        destination = Destination(host, port, verdict.rule is not None and verdict.rule.tls)
+        if not verdict.allowed:
+            self._deny(destination, verdict.reason, verdict.grant)
+            return verdict.reason
+        self._admit(inner, destination, talk)
+        return ""
+
     def run_once(self, timeout: float) -> bool:
         """Do what there is to do, waiting for at most ``timeout`` seconds; whether there was anything."""
         busy = self._loop.turn(timeout)
@@ -126,6 +151,8 @@ class Engine:
         for connection in self._joined.take_expired(now):
             connection.cut("unused for too long")
         self._names.expire()
+        if self._proxy_service is not None:
+            self._proxy_service.expire()
         return busy
 
     def to_record(self) -> list[dict[str, object]]:
@@ -153,6 +180,8 @@ class Engine:
         for connection in tuple(self._connections):
             connection.finish("the run has ended")
         self._names.close()
+        if self._proxy_service is not None:
+            self._proxy_service.close()
         self._services.resolver.close()
         self._loop.close()
 
@@ -229,7 +258,7 @@ class Engine:
                 continue
             self._admit(inner, destination)
 
-    def _admit(self, inner: _socket.socket, destination: Destination) -> None:
+    def _admit(self, inner: _socket.socket, destination: Destination, talk: Talk = SILENT) -> None:
         tally = self._counts.of(str(destination))
         if self._is_full():
             resting = self._joined.oldest(self._loop.now, waiting=_RESTING_SECONDS)
@@ -239,7 +268,7 @@ class Engine:
                 return
             resting.cut("unused while others were waiting")
         prepare(inner)
-        connection = Connection(self._services, self._watcher, inner, destination, tally)
+        connection = Connection(self._services, self._watcher, inner, destination, tally, talk=talk)
         self._connections.add(connection)
         self._connecting.start(connection, self._loop.now)
         connection.start()

@@ -1,12 +1,22 @@
-"""The event loop of the engine: one thread, one epoll(7), and callbacks."""
+"""The event loop of the engine: one thread, one epoll(7) or kqueue(2), and callbacks."""
 
-import select
+import sys
 import time
 from collections.abc import Callable
 
 from mcp_client.network.deadlines import Deadlines
 
-READ, WRITE, HANG_UP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
+if sys.platform == "linux":
+    import select
+
+    READ, WRITE, HANG_UP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
+    Poller = select.epoll
+else:
+    from mcp_client.network import kqueue
+
+    READ, WRITE, HANG_UP = kqueue.READ, kqueue.WRITE, kqueue.HANG_UP
+    Poller = kqueue.Poller
+
 _EVENTS_A_TURN = 64
 PAUSE_SECONDS = 0.1
 # What one read takes at most unless another size is wanted, and how much may lie in memory because its
@@ -25,7 +35,7 @@ class Loop:
 
     def __init__(self, largest_read: int = LARGEST_READ) -> None:
         """With nothing to wait for; ``largest_read`` are the bytes of ``buffer``."""
-        self._epoll = select.epoll()
+        self._poller = Poller()
         self._watched: dict[int, tuple[int, Callable[[], None]]] = {}
         self._paused = Deadlines[int](PAUSE_SECONDS)
         self.now = time.monotonic()
@@ -34,7 +44,7 @@ class Loop:
 
     def fileno(self) -> int:
         """Readable when a turn would have something to do; for somebody else's poll(2)."""
-        return self._epoll.fileno()
+        return self._poller.fileno()
 
     @property
     def room(self) -> int:
@@ -49,40 +59,40 @@ class Loop:
     def watch(self, descriptor: int, events: int, callback: Callable[[], None]) -> None:
         """Call back on ``events`` (READ, WRITE, HANG_UP, or 0 for none), instead of what was watched before.
 
-        With 0 nothing is heard of the descriptor, not even that its peer is gone, which epoll would repeat.
+        With 0 nothing is heard of the descriptor, not even that its peer is gone, which would be repeated.
         """
         before = self._watched.get(descriptor)
         if not events:
             self.forget(descriptor)
             return
         if before is None:
-            self._epoll.register(descriptor, events)
+            self._poller.register(descriptor, events)
         elif before[0] != events:
-            self._epoll.modify(descriptor, events)
+            self._poller.modify(descriptor, events)
         self._watched[descriptor] = events, callback
 
     def forget(self, descriptor: int) -> None:
         """Stop watching; to be called before the descriptor is closed."""
         if self._watched.pop(descriptor, None) is not None:
             self._paused.stop(descriptor)
-            # A paused one is not registered, and epoll does not know its number any more.
+            # A paused one is not registered, and its number is not known any more.
             try:
-                self._epoll.unregister(descriptor)
+                self._poller.unregister(descriptor)
             except FileNotFoundError:
                 return
 
     def pause(self, descriptor: int) -> None:
         """Look away from it for a moment: whoever floods it waits."""
         if descriptor in self._watched:
-            self._epoll.unregister(descriptor)
+            self._poller.unregister(descriptor)
             self._paused.start(descriptor, self.now)
 
     def turn(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds and call back once for each descriptor; whether there is one."""
-        ready = self._epoll.poll(timeout, _EVENTS_A_TURN)
+        ready = self._poller.poll(timeout, _EVENTS_A_TURN)
         self.now = time.monotonic()
         for descriptor in self._paused.take_expired(self.now):
-            self._epoll.register(descriptor, self._watched[descriptor][0])
+            self._poller.register(descriptor, self._watched[descriptor][0])
         for descriptor, _ in ready:
             watched = self._watched.get(descriptor)
             if watched is not None:
@@ -92,4 +102,4 @@ class Loop:
     def close(self) -> None:
         """Forget everything."""
         self._watched.clear()
-        self._epoll.close()
+        self._poller.close()

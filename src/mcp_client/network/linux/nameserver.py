@@ -6,7 +6,7 @@ from collections.abc import Callable
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.dns import answer
 from mcp_client.network.linux.loop import PAUSE_SECONDS, READ, Loop
-from mcp_client.network.linux.sockets import accept
+from mcp_client.network.linux.sockets import NO_SIGNAL, accept
 from mcp_client.network.pool import Pair
 
 _LARGEST_DATAGRAM = 4096
@@ -107,7 +107,7 @@ class NameService:
                     raise ConnectionAbortedError
                 framed = len(reply).to_bytes(_LENGTH, "big") + reply
                 # An answer is small: a client for which there is no room does not read its answers.
-                if stream.send(framed, _socket.MSG_NOSIGNAL) < len(framed):
+                if stream.send(framed, NO_SIGNAL) < len(framed):
                     raise ConnectionAbortedError
                 self._idle.start(stream, self._loop.now)
             if not data or len(held) > _LARGEST_DATAGRAM:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mcp_client.network.addresses import Address, parse_address, parse_network
 from mcp_client.network.linux.loop import READ, Loop
+from mcp_client.network.linux.sockets import NO_SIGNAL
 
 _LONGEST_REPLY = 16 << 10
 _MAX_PORT = 65_535
@@ -120,7 +121,7 @@ class Tunnel:
     def start(self) -> None:
         """Send the request: it is short and the first on its connection, so that it goes in one piece."""
         try:
-            sent = self._end.send(self._request, _socket.MSG_NOSIGNAL)
+            sent = self._end.send(self._request, NO_SIGNAL)
         except OSError as error:
             self._on_done(f"the proxy: {error.strerror}")
             return

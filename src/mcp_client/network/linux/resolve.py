@@ -8,6 +8,7 @@ import _queue
 import _socket
 import _thread
 import os
+import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -19,6 +20,9 @@ _MOST_KEPT = 256
 _KEEP_SECONDS = 10.0
 _KEEP_FAILURE_SECONDS = 1.0
 _MOST_ADDRESSES = 16
+_LARGEST_RING = 4096
+
+_ONE = (1).to_bytes(8, sys.byteorder)
 
 LookUp = Callable[[str], list[Address]]
 
@@ -55,7 +59,7 @@ class Resolver:
         self._waiting: dict[str, list[Callable[[Answer], None]]] = {}
         self._kept: dict[str, tuple[float, Answer]] = {}
         self._threads = 0
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake, self._bell = _make_bell()
         loop.watch(self._wake, READ, self._deliver)
 
     def resolve(self, name: str, callback: Callable[[Answer], None]) -> None:
@@ -86,7 +90,7 @@ class Resolver:
         """Let the threads end; one that waits for an answer ends with the process."""
         for _ in range(self._threads):
             self._jobs.put(None)
-        # The descriptor stays: a thread may still write to it.
+        # The descriptors stay: a thread may still write to it.
         self._loop.forget(self._wake)
 
     def _start_thread(self) -> None:
@@ -104,11 +108,15 @@ class Resolver:
             except (OSError, UnicodeError) as error:
                 answer = Answer([], getattr(error, "strerror", None) or "it cannot be looked up")
             self._done.append((name, answer))
-            os.eventfd_write(self._wake, 1)
+            try:
+                os.write(self._bell, _ONE)
+            except BlockingIOError:
+                # It rings already.
+                continue
 
     def _deliver(self) -> None:
         try:
-            os.eventfd_read(self._wake)
+            os.read(self._wake, _LARGEST_RING)
         except BlockingIOError:
             return
         while self._done:
@@ -119,3 +127,14 @@ class Resolver:
             self._kept[name] = self._loop.now + keep, answer
             for callback in self._waiting.pop(name):
                 callback(answer)
+
+
+def _make_bell() -> tuple[int, int]:
+    """Readable once somebody has written 8 bytes to the second: eventfd(2), or a pipe where there is none."""
+    if sys.platform == "linux":
+        bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        return bell, bell
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends

@@ -4,14 +4,29 @@ import _socket
 import errno
 import os
 import struct
+import sys
 from typing import Any
 
 from mcp_client.network.addresses import V4_BITS, Address
 
 _KEEP_ALIVE_SECONDS = 60
+# Of which the first byte is looked at; XNU gives all or nothing.
+_INFO_SIZE = 1 if sys.platform == "linux" else 256
 _RESET = struct.pack("=ii", 1, 0)
-# TCP_CLOSE, TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING and TCP_TIME_WAIT (include/net/tcp_states.h).
-_PEER_ENDED = frozenset({7, 8, 9, 11, 6})
+if sys.platform == "linux":
+    # An end that has closed is an error of this connection, not a signal to the process.
+    NO_SIGNAL = _socket.MSG_NOSIGNAL
+    _KEEP_IDLE = _socket.TCP_KEEPIDLE
+    _TCP_INFO = _socket.TCP_INFO
+    # TCP_CLOSE, TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING and TCP_TIME_WAIT (include/net/tcp_states.h).
+    _PEER_ENDED = frozenset({7, 8, 9, 11, 6})
+else:
+    # Python ignores the signal, whatever else is not told here.
+    NO_SIGNAL = 0
+    _KEEP_IDLE = 0x10  # TCP_KEEPALIVE, netinet/tcp.h
+    _TCP_INFO = 0x106  # TCP_CONNECTION_INFO, which begins with the state as well
+    # TCPS_CLOSED, TCPS_CLOSE_WAIT, TCPS_CLOSING, TCPS_LAST_ACK and TCPS_TIME_WAIT (netinet/tcp_fsm.h).
+    _PEER_ENDED = frozenset({0, 5, 7, 8, 10})
 
 
 def family_of(address: Address) -> int:
@@ -47,14 +62,14 @@ def prepare(end: _socket.socket) -> None:
     """We wait for nothing that could fill a packet; and a peer that vanished is noticed (tcp(7))."""
     end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     end.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
-    end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPIDLE, _KEEP_ALIVE_SECONDS)
+    end.setsockopt(_socket.IPPROTO_TCP, _KEEP_IDLE, _KEEP_ALIVE_SECONDS)
 
 
 def peer_ended(end: _socket.socket) -> bool:
     """Whether the peer of a TCP connection sends no more; what it sent before may still be unread."""
     try:
-        # struct tcp_info begins with the state, one byte (tcp(7)).
-        return end.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] in _PEER_ENDED
+        # struct tcp_info begins with the state, one byte (tcp(7), tcp(4)).
+        return end.getsockopt(_socket.IPPROTO_TCP, _TCP_INFO, _INFO_SIZE)[0] in _PEER_ENDED
     except OSError:
         return True
 

@@ -8,11 +8,9 @@ from collections.abc import Callable
 
 from mcp_client.network.counts import Tally
 from mcp_client.network.linux.loop import READ, WRITE, Loop
-from mcp_client.network.linux.sockets import reset
+from mcp_client.network.linux.sockets import NO_SIGNAL, reset
 
 _NOTHING = memoryview(b"")
-# MSG_NOSIGNAL: an end that has closed is an error of this connection, not a signal to the process.
-_SEND_FLAGS = _socket.MSG_NOSIGNAL
 
 
 class _Flow:
@@ -118,7 +116,7 @@ class Splice:
 
     def _send(self, flow: _Flow, data: memoryview) -> int:
         try:
-            sent = flow.target.send(data, _SEND_FLAGS)
+            sent = flow.target.send(data, NO_SIGNAL)
         except BlockingIOError:
             return 0
         if flow is self._out:

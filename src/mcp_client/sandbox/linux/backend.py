@@ -52,6 +52,10 @@ class LinuxBackend:
         """A path of the sandbox's own."""
         return layout.COMPILED
 
+    def listening_port(self, port: int) -> int:
+        """The same: the server has a network of its own."""
+        return port
+
     def plan(
         self,
         command: Command,

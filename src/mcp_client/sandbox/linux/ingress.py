@@ -10,8 +10,7 @@ import struct
 
 BATCH = 8
 V4, V6 = b"4", b"6"
-_FAMILIES = {V4: _socket.AF_INET, V6: _socket.AF_INET6}
-_KIND = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK
+FAMILIES = {V4: _socket.AF_INET, V6: _socket.AF_INET6}
 
 
 def make_entrance() -> "tuple[Entrance, int]":
@@ -46,9 +45,9 @@ class Entrance:
             return True
         except OSError:
             return False
-        if family not in _FAMILIES:
+        if family not in FAMILIES:
             return False
-        made = _make(_FAMILIES[family])
+        made = _make(FAMILIES[family])
         try:
             return self._send(family, made)
         finally:
@@ -71,7 +70,8 @@ class Entrance:
 def _make(family: int) -> list[_socket.socket]:
     made: list[_socket.socket] = []
     try:
-        made.extend(_socket.socket(family, _KIND) for _ in range(BATCH))
+        kind = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK
+        made.extend(_socket.socket(family, kind) for _ in range(BATCH))
     except OSError:
         # No room for more, or a family that this kernel does not have.
         return made

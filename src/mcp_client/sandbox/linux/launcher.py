@@ -54,6 +54,7 @@ class LinuxProcess:
     controls: tuple[Control, ...]
     egress: int | None
     ingress: int | None
+    secret: str | None = None
 
     def __init__(self, spec: SandboxSpec, filters: Filters) -> None:
         """Fork and build the sandbox. Raises ``sandbox-unavailable`` or ``sandbox-setup-failed``."""

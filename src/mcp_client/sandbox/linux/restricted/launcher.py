@@ -11,7 +11,7 @@ from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.linux.restricted.descendants import children_of, end_children
 from mcp_client.sandbox.linux.restricted.init import run_child
 from mcp_client.sandbox.linux.restricted.report import list_restricted_controls
-from mcp_client.sandbox.linux.restricted.scratch import make_scratch, remove_scratch
+from mcp_client.sandbox.scratch import make_scratch, remove_scratch
 from mcp_client.sandbox.spec import Control, ProcessExit, SandboxSpec
 
 

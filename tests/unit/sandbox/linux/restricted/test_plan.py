@@ -20,7 +20,7 @@ from mcp_client.sandbox.linux.restricted.descendants import (
     end_children,
 )
 from mcp_client.sandbox.linux.restricted.layout import plan_access
-from mcp_client.sandbox.linux.restricted.scratch import make_scratch, remove_scratch
+from mcp_client.sandbox.scratch import make_scratch, remove_scratch
 from mcp_client.sandbox.spec import Bind
 
 HOME = os.path.expanduser("~")

@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import sys
 
 from mcp_client.errors import MCPError
 
+_LONGEST_PATH = 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -87,11 +89,23 @@ def _remove(name: str, folder: int) -> bool:
     try:
         os.unlink(name, dir_fd=folder)
     except (IsADirectoryError, PermissionError):
+        _release(name, folder)
         try:
             os.rmdir(name, dir_fd=folder)
         except OSError:
             return False
     return True
+
+
+def _release(name: str, folder: int) -> None:
+    """Take away the flag (chflags(2)) with which macOS lets an owner protect a file from himself."""
+    if sys.platform == "darwin":
+        path = fcntl.fcntl(folder, fcntl.F_GETPATH, bytes(_LONGEST_PATH)).rstrip(b"\0")
+        try:
+            os.chflags(os.path.join(path, os.fsencode(name)), 0, follow_symlinks=False)
+            os.unlink(name, dir_fd=folder)
+        except OSError:
+            return
 
 
 def _lift(name: str, top: int, lifted: int) -> int:
@@ -110,8 +124,11 @@ def _lift(name: str, top: int, lifted: int) -> int:
 
 def _open_up(name: str, parent: int) -> None:
     """Give us the right to change a folder; chmod(2) itself would follow a link."""
-    folder = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        os.chmod(f"/proc/self/fd/{folder}", 0o700)
-    finally:
-        os.close(folder)
+    if sys.platform == "linux":
+        folder = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            os.chmod(f"/proc/self/fd/{folder}", 0o700)
+        finally:
+            os.close(folder)
+    else:
+        os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
