@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
 
     if sys.platform == "linux":
-        from mcp_client.sandbox.linux.early import HeadStart as HeadStart
+        from mcp_client.sandbox.linux.early import HeadStart as HeadStart  # noqa: PLC0414  for others, too
     else:
 
         class HeadStart(Protocol):
