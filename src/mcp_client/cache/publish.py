@@ -17,6 +17,7 @@ from mcp_client.cache.unpacking import Unpacking
 from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
+from mcp_client.memory import KeptMemory
 from mcp_client.resolution import Descriptor
 
 _TREE_MODE = 0o555
@@ -139,7 +140,7 @@ def _unpack(
 
     Whatever the archive is like, other bytes than the descriptor's are a ``digest-mismatch`` and no more.
     """
-    with Wait() as wait, Unpacking(folder, settings, wait.break_off) as unpacking:
+    with KeptMemory(), Wait() as wait, Unpacking(folder, settings, wait.break_off) as unpacking:
         receive(_BUNDLE, descriptor, wait.each(_from(chunks)), limit, [unpacking.feed, *takers])
         return unpacking.finish()
 

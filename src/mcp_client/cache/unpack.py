@@ -64,6 +64,8 @@ class _Tree:
         self._root = Folder("", None)
         self._folders: list[str] = []
         self._links: list[Link] = []
+        # Modes that a new file has as they were asked for.
+        self._exact: set[int] = set()
 
     def add(self, member: Member, stream: ByteStream) -> None:
         """Create one entry. Raises ``bundle-unsafe`` and ``bundle-too-large``."""
@@ -161,13 +163,15 @@ class _Tree:
         os.chmod(target, 0o555)
 
     def _make_file(self, target: str, member: Member, stream: ByteStream) -> None:
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        mode = 0o555 if member.mode & 0o111 else 0o444
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
             left = member.size
             while left and (data := stream.read_some(min(left, _CHUNK))):
                 write_all(descriptor, data)
                 left -= len(data)
-            os.fchmod(descriptor, 0o555 if member.mode & 0o111 else 0o444)
+            if mode not in self._exact:
+                self._set_mode(descriptor, mode)
             if member.size >= _LARGE:
                 write_early(descriptor)
             # Compiled Python in a bundle is used only if its source has the time it was compiled from.
@@ -175,6 +179,13 @@ class _Tree:
             os.utime(descriptor, (modified, modified))
         finally:
             os.close(descriptor)
+
+    def _set_mode(self, descriptor: int, mode: int) -> None:
+        """What the first file shows holds for all: umask and default ACL are one for the whole tree."""
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) == mode:
+            self._exact.add(mode)
+        else:
+            os.fchmod(descriptor, mode)
 
     def _make_link(self, to: str, target: str) -> None:
         os.symlink(to, target)

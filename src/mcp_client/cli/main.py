@@ -39,7 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(*line, arguments)
     from mcp_client.cli.program import run_program
 
-    return run_program(arguments)
+    if argv is not None:
+        return run_program(arguments)
+    try:
+        return run_program(arguments)
+    finally:
+        # Nearly all that the libraries made is there to stay: who looks for garbage in it at the exit takes a
+        # tenth of a short command.
+        gc.freeze()
 
 
 def _run(overrides: Mapping[str, str], flags: RunFlags, arguments: Sequence[str]) -> int:

@@ -545,6 +545,21 @@ def test_modes_are_ours_whatever_the_archive_and_the_umask_say(tmp_path, mask):
     assert modes == closed | {"d/f": "0o444", "w/w": "0o444"}
 
 
+def test_modes_are_ours_where_folders_have_an_acl_for_what_is_made_in_them(tmp_path):
+    # A default ACL takes the place of the umask (acl(5)): here it closes files to all but their owner.
+    entries = [(0x01, 6), (0x04, 0), (0x20, 0)]
+    default = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry, 0xFFFFFFFF) for entry in entries)
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", default)
+    except OSError as error:
+        pytest.skip(f"no ACLs here: {error.strerror}")
+    with open(tmp_path / "control", "xb") as control:
+        assert stat.S_IMODE(os.fstat(control.fileno()).st_mode) == 0o600
+    unpack(pack([file("a", 0o644), file("b", 0o644), file("x", 0o755)]), tmp_path / "t")
+    modes = [stat.S_IMODE(os.stat(tmp_path / "t" / name).st_mode) for name in ("a", "b", "x")]
+    assert modes == [0o444, 0o444, 0o555]
+
+
 def test_files_keep_their_times(tmp_path):
     """Python uses compiled files in a bundle only if their source has the time it was compiled from."""
     unpack(GOOD, tmp_path / "t")
