@@ -547,7 +547,7 @@ def test_modes_are_ours_whatever_the_archive_and_the_umask_say(tmp_path, mask):
 
 def test_modes_are_ours_where_folders_have_an_acl_for_what_is_made_in_them(tmp_path):
     # A default ACL takes the place of the umask (acl(5)): here it closes files to all but their owner.
-    entries = [(0x01, 6), (0x04, 0), (0x20, 0)]
+    entries = [(0x01, 7), (0x04, 0), (0x20, 0)]
     default = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry, 0xFFFFFFFF) for entry in entries)
     try:
         os.setxattr(tmp_path, "system.posix_acl_default", default)
