@@ -1,14 +1,27 @@
-"""What the C library does with memory that was freed, where it is glibc (mallopt(3), malloc_trim(3))."""
+"""Looking for garbage, and what glibc does with memory that was freed (mallopt(3), malloc_trim(3))."""
 
+import gc
 import sys
 
+_USUAL = gc.get_threshold()
+_RARELY = 50_000
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST_KEPT = 4 << 20
 _MOST_KEPT = 8 << 20
 
 
+def collect_rarely() -> None:
+    """A start makes little garbage, and looking for it takes a millisecond each time."""
+    gc.set_threshold(_RARELY)
+
+
 def give_back() -> None:
-    """Return what a start needed and a server's supervisor does not to the system: about 0.5 MB."""
+    """Return what a start needed and a server's supervisor does not to the system: about 0.5 MB.
+
+    From now on garbage is looked for as usual, but not in what is there: that stays.
+    """
+    gc.freeze()
+    gc.set_threshold(*_USUAL)
     _call("malloc_trim", 0)
 
 
@@ -28,7 +41,7 @@ class KeptMemory:
 
     def __exit__(self, *_: object) -> None:
         """Give it back."""
-        give_back()
+        _call("malloc_trim", 0)
 
 
 def _call(name: str, *numbers: int) -> None:

@@ -6,13 +6,13 @@ read by ``cli.quick``; every other one, and every failure to read one, goes to c
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
 from mcp_client.cli.caller import completion_variable, program_name, take_stock_of_the_caller
 from mcp_client.errors import EXIT_SIGNAL_BASE
 from mcp_client.light import TYPE_CHECKING
+from mcp_client.memory import collect_rarely
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,13 +20,10 @@ if TYPE_CHECKING:
     from mcp_client.cli.flags import RunFlags
     from mcp_client.sandbox.backend import HeadStart
 
-_FIRST_COLLECTION = 50_000
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcp`` with ``argv`` (the process's own arguments by default); the exit status."""
-    # A start makes little garbage, and looking for it takes a millisecond each time.
-    gc.set_threshold(_FIRST_COLLECTION)
+    collect_rarely()
     take_stock_of_the_caller()
     arguments = sys.argv[1:] if argv is None else list(argv)
     if "--timings" in arguments:
