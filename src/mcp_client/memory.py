@@ -29,8 +29,8 @@ class KeptMemory:
     """Within the block pieces of up to 4 MB are made of memory that was freed before, 8 MB of it at most.
 
     By itself glibc asks the kernel for each piece anew and returns it at once, so that every 4 KB of it cost
-    a page fault and a page of zeros the next time: as many faults again as the rest of a pull has. And it lets
-    each thread hoard memory of its own, though what one of them makes is freed by another.
+    a page fault and a page of zeros the next time: as many faults again as the rest of a pull has. And it
+    lets each thread hoard memory of its own, though what one of them makes is freed by another.
     """
 
     def __enter__(self) -> None:

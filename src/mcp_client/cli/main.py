@@ -6,6 +6,7 @@ read by ``cli.quick``; every other one, and every failure to read one, goes to c
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
