@@ -2,8 +2,8 @@
 
     build.py [--tree FOLDER] [--output FILE] WHEEL
 
-The interpreter that runs this is the one that is packed. ``--tree`` writes the program as a folder and packs nothing,
-for packages of distributions. The same wheel, interpreter and dependencies give the same bytes.
+The interpreter that runs this is the one that is packed. ``--tree`` writes the program as a folder and packs
+nothing, for packages of distributions. The same wheel, interpreter and dependencies give the same bytes.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def _assemble(tree: str, wheel: str) -> str:
 
 
 def _compile_stub(output: str, needs: str) -> bytes:
-    """The program that stands first in the file: static where the system can, so that it can tell what is missing."""
+    """The program that stands first in the file; static on Linux, to tell what a system lacks."""
     compiler = shlex.split(os.environ.get("STUB_CC", "musl-gcc" if sys.platform == "linux" else "cc"))
     defines = {
         "INTERPRETER": f"bin/{program.VERSION}",
@@ -74,7 +74,7 @@ def _compile_stub(output: str, needs: str) -> bytes:
     command += [f'-D{name}="{value}"' for name, value in defines.items()]
     command += [*sorted(glob.glob(os.path.join(STUB, "*.c"))), "-o", output]
     if sys.platform == "linux":
-        # zstd's header and archive are the system's; nothing else of its C library may be found before musl's.
+        # zstd's header and archive are the system's; all other headers are musl's before the system's.
         command += ["-static", "-s", "-idirafter", "/usr/include", _archive("libzstd.a")]
     else:
         prefix = subprocess.run(["brew", "--prefix", "zstd"], stdout=subprocess.PIPE, check=True, text=True)

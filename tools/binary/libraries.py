@@ -1,4 +1,4 @@
-"""The shared libraries of a tree: those that no system is sure to have come along, found from where they are used."""
+"""The shared libraries of a tree: those that not every system has come along."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import subprocess
 import sysconfig
 from collections.abc import Iterator
 
-# The C library itself and its parts: they belong to the system's kernel and name service, and cannot be brought.
+# The C library itself and its parts: they belong to the system's name service and cannot be brought.
 OF_THE_SYSTEM = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|anl|nsl)\.so.*|linux-vdso.*)\Z")
 # Loaded by name at run time, which no list of needed libraries shows.
 LOADED_BY_NAME = ("libseccomp.so.2",)
@@ -16,7 +16,7 @@ _FOUND = re.compile(r"^\s*(\S+) => (/\S+)", re.MULTILINE)
 
 
 def gather(tree: str) -> None:
-    """Copy what the ELF files of ``tree`` need into ``tree/lib``, and let the interpreter look there first."""
+    """Copy what the ELF files of ``tree`` need into ``tree/lib``, and let it look there first."""
     library = os.path.join(tree, "lib")
     for name in LOADED_BY_NAME:
         shutil.copyfile(_system_library(name), os.path.join(library, name))
@@ -57,7 +57,11 @@ def oldest_glibc(tree: str) -> str:
 def _needed(path: str, library: str) -> list[tuple[str, str]]:
     places = f"{library}:{sysconfig.get_config_var('LIBDIR')}"
     answer = subprocess.run(
-        ["ldd", path], env={**os.environ, "LD_LIBRARY_PATH": places}, capture_output=True, check=False, text=True
+        ["ldd", path],
+        env={**os.environ, "LD_LIBRARY_PATH": places},
+        capture_output=True,
+        check=False,
+        text=True,
     )
     if "not found" in answer.stdout:
         raise SystemExit(f"a library is missing:\n{answer.stdout}")
@@ -65,7 +69,7 @@ def _needed(path: str, library: str) -> list[tuple[str, str]]:
 
 
 def _make_relocatable(path: str, tree: str) -> None:
-    """Drop debugging tables and absolute search paths; the interpreter's own path serves all that it loads."""
+    """Drop debugging tables and absolute search paths; the interpreter's path serves all it loads."""
     _run("strip", "--strip-unneeded", path)
     own = _run("patchelf", "--print-rpath", path).strip()
     if os.path.dirname(path) == os.path.join(tree, "bin"):
@@ -97,7 +101,5 @@ def _copy_licence(source: str, folder: str) -> None:
 
 
 def _run(*command: str) -> str:
-    path = f"{os.path.dirname(os.path.abspath(shutil.which('patchelf') or ''))}:{os.environ['PATH']}:/usr/sbin:/sbin"
-    return subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PATH": path}
-    ).stdout
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout

@@ -1,8 +1,8 @@
 """The packed form of a tree, and the file that carries it.
 
 The stream is a row of entries, parents first: type (``d`` or ``f``), mode, length of the name, length of the
-content, name, content; numbers are little-endian. It is compressed by zstd as one frame with a checksum, stands behind
-the program that unpacks it (``stub``), and is followed by the trailer that program.h describes.
+content, name, content; numbers are little-endian. It is compressed by zstd as one frame with a checksum,
+stands behind the program that unpacks it (``stub``), and is followed by the trailer that program.h describes.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _MAGIC = b"MCPBIN\0\1"
 
 
 def pack(tree: str) -> bytes:
-    """The stream of ``tree``, the same for the same content: no times, no owners, sorted. Links are refused."""
+    """The stream of ``tree``, the same for the same content: no times, no owners, sorted. No links."""
     stream = bytearray()
     for parent, folders, files in os.walk(tree):
         folders.sort()
@@ -35,7 +35,17 @@ def pack(tree: str) -> bytes:
 
 def join(stub: bytes, stream: bytes) -> bytes:
     """The single file: ``stub``, ``stream`` compressed, and the trailer."""
-    command = ["zstd", "--ultra", "-22", "--single-thread", "--check", "--quiet", "--stdout", "--no-progress", "-"]
+    command = [
+        "zstd",
+        "--ultra",
+        "-22",
+        "--single-thread",
+        "--check",
+        "--quiet",
+        "--stdout",
+        "--no-progress",
+        "-",
+    ]
     packed = subprocess.run(command, input=stream, stdout=subprocess.PIPE, check=True).stdout
     digest = hashlib.sha256(stream).hexdigest().encode()
     return stub + packed + _TRAILER.pack(_MAGIC, len(stub), len(packed), len(stream), digest)

@@ -1,4 +1,4 @@
-"""The program as a folder: an interpreter, its library, the dependencies and this project, with nothing absolute in it."""
+"""The program as a folder: an interpreter, its library, the dependencies, this project; no absolute path."""
 
 import compileall
 import os
@@ -16,17 +16,17 @@ LEFT_OUT = frozenset(
     "__pycache__ ensurepip idlelib lib2to3 pydoc_data site-packages dist-packages test tests tkinter "
     "turtledemo turtle.py venv __phello__".split()
 )
-# What takes libraries of the GPL, of terminals, or that systems no longer have; and the interpreter's own tests.
+# What takes libraries of the GPL, of terminals, or that few systems have; and what tests the interpreter.
 EXTENSIONS_LEFT_OUT = (
-    "_crypt _ctypes_test _curses _curses_panel _dbm _gdbm _test _tkinter _xxtestfuzz nis ossaudiodev readline "
-    "spwd xx"
+    "_crypt _ctypes_test _curses _curses_panel _dbm _gdbm _test _tkinter _xxtestfuzz nis ossaudiodev "
+    "readline spwd xx"
 ).split()
 # The dependencies' descriptions are for installers, and to look for plugins in them takes time at each start.
 DESCRIPTION = ".dist-info"
 
 
 def assemble(tree: str, wheel: str) -> None:
-    """Write the program that ``wheel`` is into ``tree``: executable as ``tree/bin/python3.x tree/start.py``."""
+    """Write ``wheel`` with all it needs into ``tree``; executed as ``tree/bin/python3.x tree/start.py``."""
     library = os.path.join(tree, "lib", VERSION)
     packages = os.path.join(library, "site-packages")
     _copy_interpreter(tree)
@@ -75,7 +75,15 @@ def _install(wheel: str, packages: str) -> None:
         file.writelines(line for line in frozen.splitlines(keepends=True) if "==" in line)
     command = [*pip, "install", "--quiet", "--no-compile", "--only-binary", ":all:", "--target", packages]
     # pyseccomp has no compiled part, and is a source archive only.
-    command += ["--no-binary", "pyseccomp", "--root-user-action", "ignore", "--constraint", constraints, wheel]
+    command += [
+        "--no-binary",
+        "pyseccomp",
+        "--root-user-action",
+        "ignore",
+        "--constraint",
+        constraints,
+        wheel,
+    ]
     subprocess.run(command, check=True, stderr=subprocess.PIPE if "CI" not in os.environ else None)
     os.unlink(constraints)
     for name in ("bin", "share"):
@@ -93,7 +101,8 @@ def _gather_licences(packages: str, licences: str) -> None:
                 if file.upper().startswith(("LICEN", "COPYING", "NOTICE", "AUTHORS")):
                     os.makedirs(os.path.join(licences, name.removesuffix(DESCRIPTION)), exist_ok=True)
                     shutil.copyfile(
-                        os.path.join(parent, file), os.path.join(licences, name.removesuffix(DESCRIPTION), file)
+                        os.path.join(parent, file),
+                        os.path.join(licences, name.removesuffix(DESCRIPTION), file),
                     )
         shutil.rmtree(folder)
     text = os.path.join(sysconfig.get_path("stdlib"), "LICENSE.txt")
