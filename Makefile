@@ -1,6 +1,6 @@
 # Needs Python 3.11 or later, git and make; everything else is set up on first use, in .venv and .build.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test mutate test-vm lint fmt build bench install clean
+.PHONY: help setup demo run test mutate test-vm test-binary lint fmt build bench install clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -12,7 +12,7 @@ ARGS ?=
 NO_CACHE := $(shell test -w . || echo -p no:cacheprovider)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Create .venv with the project and its tools
 
@@ -44,9 +44,16 @@ fmt: .venv/.ready ## Format the code and mend what ruff can mend
 	@$(VENV)/ruff check --fix-only $(CODE)
 	@$(VENV)/ruff format $(CODE)
 
-build: .venv/.ready ## Build the embedded registry, the wheel and the source archive into dist
+build: .venv/.ready ## Build dist: wheel, source archive, and dist/mcp, one file that needs no Python
+	@bash tools/setup.sh build
 	@$(VENV)/python tools/build_embedded.py
-	@$(VENV)/python -m build
+	@$(VENV)/python tools/build_manual.py
+	@bash tools/build.sh
+
+test-binary: ## Test dist/mcp, on a Debian without Python too (root makes one once), and the packages
+	@test -x dist/mcp || $(MAKE) build
+	@bash tools/setup.sh tests
+	@$(VENV)/python -m pytest $(NO_CACHE) tests/binary $(ARGS)
 
 bench: .venv/.ready ## Measure start-up and a pull against their peers, as ratios
 	@$(VENV)/python tests/benchmarks/sandbox.py

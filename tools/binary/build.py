@@ -35,7 +35,7 @@ def main() -> int:
         os.execv(sys.executable, [sys.executable, *sys.argv])
     os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     if given.tree:
-        _assemble(given.tree, given.wheel)
+        sys.stdout.write(f"{_assemble(given.tree, given.wheel)}\n")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         tree = os.path.join(folder, "tree")

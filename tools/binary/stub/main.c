@@ -22,7 +22,7 @@
 #define MAGIC "MCPBIN\0\1"
 #define REFUSED 125 /* mcp run: a failure of ours, and not the server's */
 #define PLACES 4
-#define LOCK_SECONDS 60
+#define LOCK_SECONDS 10
 #define DAY_SECONDS (24L * 60 * 60)
 
 static char *const *arguments;

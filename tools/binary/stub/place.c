@@ -64,17 +64,19 @@ fail:
     return -1;
 }
 
-static void make_folders(const char *path) {
+static int make_folders(const char *path, char *reason) {
     char made[PATH_MAX];
-    if (snprintf(made, sizeof made, "%s", path) >= (int)sizeof made)
-        return;
-    for (char *at = made + 1; *at; at++)
-        if (*at == '/') {
+    snprintf(made, sizeof made, "%s", path);
+    for (char *at = made + 1;; at++)
+        if (*at == '/' || !*at) {
+            char end = *at;
             *at = 0;
-            mkdir(made, 0700);
-            *at = '/';
+            if (mkdir(made, 0700) && errno != EEXIST)
+                return because(reason, "cannot make %s", made);
+            if (!end)
+                return 0;
+            *at = end;
         }
-    mkdir(made, 0700);
 }
 
 int open_own_folder(int parent, const char *name) {
@@ -104,7 +106,8 @@ static int make_own_folder(int parent, const char *name, const char *path, char 
 
 int place_open(struct place *place, const char *base, char *reason) {
     char real[PATH_MAX], middle[PATH_MAX];
-    make_folders(base);
+    if (make_folders(base, reason))
+        return -1;
     /* A link on the way (/home, ~/.cache on another disk) is followed once, and the path it gives is checked. */
     if (!realpath(base, real))
         return because(reason, "%s", base);
