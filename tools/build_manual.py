@@ -1,7 +1,7 @@
 """Write what a shell and man(1) read, from the program's own commands: the manual page and the completions.
 
-The results are committed below ``packaging``, and a test compares them. ``--check`` writes nothing and fails on a
-difference.
+The results are committed below ``packaging``, and a test compares them. ``--check`` writes nothing and fails
+on a difference.
 """
 
 import os
@@ -99,7 +99,7 @@ def _options(command: click.Command, context: click.Context) -> list[str]:
 
 
 def _text(text: str) -> list[str]:
-    """Paragraphs of click's help; those marked with ``\\b`` keep their lines."""
+    r"""Paragraphs of click's help; those marked with ``\b`` keep their lines."""
     lines = []
     for paragraph in text.replace("\r", "").strip().split("\n\n"):
         rows = [row.rstrip() for row in paragraph.split("\n")]

@@ -2,20 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
+from forms import FILE
 from kit import folder
 from kit.bundle import Package, manifest_form, pack_files, package
 from kit.registry import Registry
 
 from conftest import USER, Bare
 
-PARAMETERS = {
-    "protocolVersion": "2025-11-25",
-    "capabilities": {},
-    "clientInfo": {"name": "t", "version": "1"},
-}
+CLIENT = {"name": "test", "version": "1"}
+PARAMETERS = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": CLIENT}
 HELLO = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": PARAMETERS}).encode() + b"\n"
 REGISTRY = "MCP_REGISTRY_URL"
 
@@ -81,3 +80,37 @@ def test_a_package_is_pulled_over_http_and_asked_about_again_beside_its_run(
         assert done.stdout.startswith(b"7\n"), done.stderr
         assert json.loads(done.stdout.partition(b"\n")[2])["result"]["entries"], done.stdout
         assert len(registry.requests("resolve")) >= 2, "nobody asked again"
+
+
+def test_the_debian_package_installs_runs_and_goes_without_a_trace(bare: Bare) -> None:
+    (name,) = [name for name in os.listdir(os.path.dirname(FILE)) if name.endswith(".deb")]
+    shutil.copy(os.path.join(os.path.dirname(FILE), name), bare.shared)
+    # On a layer of its own: the root is kept for other tests.
+    script = f"""
+        set -e
+        export PATH=$PATH:/usr/sbin:/sbin
+        mount -t tmpfs tmpfs /mnt
+        mkdir /mnt/upper /mnt/work /mnt/root
+        mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
+        mount --rbind /dev /mnt/root/dev
+        mount -t proc proc /mnt/root/proc
+        cp {bare.shared}/{name} /mnt/root/package.deb
+        cd /mnt/root
+        mkdir -p .before
+        pivot_root . .before
+        cd /
+        umount -l /.before
+        dpkg --install /package.deb >&2
+        mcp --version
+        mcp-client doctor >&2
+        echo '{HELLO.decode().strip()}' | mcp run acme/hello-world@1.2.3
+        test -s /usr/share/man/man1/mcp.1.gz -a -s /usr/share/bash-completion/completions/mcp
+        dpkg --purge mcp-client >&2
+        find /usr/lib/mcp-client /usr/bin/mcp >&2 || exit 0
+        exit 1
+    """
+    done = bare.run("sh", "-c", script, uid=0)
+    assert done.returncode == 0, done.stderr.decode()
+    version, answer = done.stdout.decode().splitlines()
+    assert version.startswith("mcp-client ")
+    assert "acme/hello-world" in answer

@@ -73,6 +73,9 @@ def test_stopped_while_it_unpacks_keeps_no_other_waiting_for_ever(home: Home) ->
     home.form()
 
 
+IDS = "written removed writable emptied renamed added link link-above unknown cut no-lease folder half"
+
+
 def write(path: str, data: bytes) -> None:
     with open(path, "r+b") as file:
         file.write(data)
@@ -102,7 +105,7 @@ def same_size_and_time(path: str) -> None:
         lambda tree: os.chmod(f"{tree}/..", 0o777),
         lambda tree: shutil.rmtree(f"{tree}/lib"),
     ],
-    ids="written removed writable emptied renamed added link link-above unknown cut no-lease folder half".split(),
+    ids=IDS.split(),
 )
 def test_what_is_not_as_it_was_unpacked_is_unpacked_again(home: Home, damage) -> None:
     home.works()
