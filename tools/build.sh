@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fills dist: wheel and source archive, checked as an index would, the single file, the Debian package, and their sums.
+# build.sh [archives]: fills dist: wheel and source archive, checked as an index would, the single file, the Debian package, and their sums.
 # The same commit and tools give the same bytes: times in archives are the commit's.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,6 +9,7 @@ rm -rf dist
 "$python" -m build --outdir dist
 "$python" -m twine check --strict dist/*.whl dist/*.tar.gz
 .venv/bin/check-wheel-contents dist/*.whl
+[[ "${1:-}" != archives ]] || exit 0
 case "$(uname -s)" in
     Linux) "$python" tools/binary/build.py dist/*.whl ;;
     *) echo "The single file is built on Linux; here are wheel and source archive." >&2 ;;
