@@ -5,7 +5,7 @@
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv/bin
-CODE := src tests tools demo
+CODE := src tests tools packaging demo
 # Extra arguments of one command: make test ARGS="tests/unit -k digest"
 ARGS ?=
 # Where nothing can be written, pytest's cache would be a warning, and warnings are errors.
@@ -50,10 +50,12 @@ build: .venv/.ready ## Build dist: wheel, source archive, and dist/mcp, one file
 	@$(VENV)/python tools/build_manual.py
 	@bash tools/build.sh
 
-test-binary: ## Test dist/mcp, on a Debian without Python too (root makes one once), and the packages
-	@test -x dist/mcp || $(MAKE) build
+test-binary: dist/mcp ## Test dist/mcp, also on a Debian without Python (root makes one once), and the packages
 	@bash tools/setup.sh tests
-	@$(VENV)/python -m pytest $(NO_CACHE) tests/binary $(ARGS)
+	@test "$$(id -u)" != 0 || bash tools/binary/bare_root.sh .build/bare-root
+	@$(VENV)/python -m pytest -n auto $(NO_CACHE) tests/binary $(ARGS)
+	@MCP_TEST_EXECUTABLE=$(CURDIR)/dist/mcp $(VENV)/python -m pytest -n auto $(NO_CACHE) \
+		tests/integration/test_revalidation.py tests/integration/test_exit_status.py
 
 bench: .venv/.ready ## Measure start-up and a pull against their peers, as ratios
 	@$(VENV)/python tests/benchmarks/sandbox.py
@@ -68,6 +70,9 @@ install: ## Install mcp-client and mcp below PREFIX (default ~/.local)
 clean: ## Remove everything that make has made
 	rm -rf .venv .build build dist .mypy_cache .ruff_cache .pytest_cache
 	find src tests tools demo -name __pycache__ -type d -prune -exec rm -rf {} +
+
+dist/mcp: .venv/.ready $(shell git ls-files src tools/binary pyproject.toml 2>/dev/null)
+	@$(MAKE) build
 
 .venv/.ready: pyproject.toml tools/setup.sh
 	@bash tools/setup.sh venv

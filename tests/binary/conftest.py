@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pytest
 
@@ -68,6 +68,3 @@ def bare(bare_root: str, tmp_path_factory: pytest.TempPathFactory) -> Bare:
         part = os.path.dirname(part)
     subprocess.run(["cp", FILE, os.path.join(shared, "mcp")], check=True)
     return Bare(bare_root, shared)
-
-
-Publish = Callable[..., Any]

@@ -9,7 +9,6 @@ nothing, for packages of distributions. The same wheel, interpreter and dependen
 import argparse
 import glob
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,6 @@ import payload
 import tree as program
 
 STUB = os.path.join(program.HERE, "stub")
-CACHES = {"linux": ".cache", "darwin": "Library/Caches"}
 
 
 def main() -> int:
@@ -56,29 +54,21 @@ def main() -> int:
 def _assemble(tree: str, wheel: str) -> str:
     """Write the tree; what it needs of a system."""
     program.assemble(tree, wheel)
-    if sys.platform != "linux":
-        return "macOS 11 or later"
     libraries.gather(tree)
     return f"Linux on {os.uname().machine} with glibc {libraries.oldest_glibc(tree)} or later"
 
 
 def _compile_stub(output: str, needs: str) -> bytes:
-    """The program that stands first in the file; static on Linux, to tell what a system lacks."""
-    compiler = shlex.split(os.environ.get("STUB_CC", "musl-gcc" if sys.platform == "linux" else "cc"))
-    defines = {
+    """The program that stands first in the file; static, so that it can tell what a system lacks."""
+        defines = {
         "INTERPRETER": f"bin/{program.VERSION}",
-        "CACHE": CACHES[sys.platform],
         "NEEDS": needs,
     }
-    command = [*compiler, "-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-Wno-format-truncation"]
+    command = ["musl-gcc", "-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-Wno-format-truncation"]
     command += [f'-D{name}="{value}"' for name, value in defines.items()]
     command += [*sorted(glob.glob(os.path.join(STUB, "*.c"))), "-o", output]
-    if sys.platform == "linux":
-        # zstd's header and archive are the system's; all other headers are musl's before the system's.
-        command += ["-static", "-s", "-idirafter", "/usr/include", _archive("libzstd.a")]
-    else:
-        prefix = subprocess.run(["brew", "--prefix", "zstd"], stdout=subprocess.PIPE, check=True, text=True)
-        command += [f"-I{prefix.stdout.strip()}/include", f"{prefix.stdout.strip()}/lib/libzstd.a"]
+    # zstd's header and archive are the system's; all other headers are musl's before the system's.
+    command += ["-static", "-s", "-idirafter", "/usr/include", _archive("libzstd.a")]
     subprocess.run(command, check=True)
     with open(output, "rb") as file:
         return file.read()

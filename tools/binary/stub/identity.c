@@ -15,10 +15,6 @@
 
 #define RECORD "identity"
 #define LARGEST_RECORD (16 << 20)
-#ifdef __APPLE__
-#define st_mtim st_mtimespec
-#define st_ctim st_ctimespec
-#endif
 
 struct entry {
     uint64_t inode, size;

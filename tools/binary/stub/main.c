@@ -12,12 +12,7 @@
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __linux__
 #include <sys/auxv.h>
-#endif
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
-#endif
 
 #define MAGIC "MCPBIN\0\1"
 #define REFUSED 125 /* mcp run: a failure of ours, and not the server's */
@@ -28,15 +23,9 @@
 static char *const *arguments;
 
 static int open_own_file(void) {
-#ifdef __APPLE__
-    char path[PATH_MAX];
-    uint32_t room = sizeof path;
-    return _NSGetExecutablePath(path, &room) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-#else
     int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     const char *path = (const char *)getauxval(AT_EXECFN);
     return fd < 0 && path ? open(path, O_RDONLY | O_CLOEXEC) : fd;
-#endif
 }
 
 static int read_trailer(int file, struct trailer *trailer) {
@@ -232,7 +221,7 @@ static void name_place(int number, char *path) {
     else if (cache && *cache == '/')
         snprintf(path, PATH_MAX, "%s", cache);
     else
-        snprintf(path, PATH_MAX, "%s/" CACHE, home && *home == '/' ? home : "/nonexistent");
+        snprintf(path, PATH_MAX, "%s/.cache", home && *home == '/' ? home : "/nonexistent");
 }
 
 int main(int count, char **given) {
