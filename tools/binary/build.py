@@ -60,7 +60,7 @@ def _assemble(tree: str, wheel: str) -> str:
 
 def _compile_stub(output: str, needs: str) -> bytes:
     """The program that stands first in the file; static, so that it can tell what a system lacks."""
-        defines = {
+    defines = {
         "INTERPRETER": f"bin/{program.VERSION}",
         "NEEDS": needs,
     }
