@@ -26,6 +26,7 @@ PACKAGE_IMPORTS = {
         "network.deadlines",
         "network.linux.engine",
         "network.linux.loop",
+        "network.linux.pipe",
         "network.linux.sockets",
         "sandbox.backend",
         "sandbox.linux.egress",

@@ -117,13 +117,13 @@ def test_a_port_of_the_system_and_a_health_path(mcp: Mcp, registry: Registry) ->
 
 
 def test_a_server_that_does_not_listen_is_ended(listening: Mcp) -> None:
-    listening.configure("executor:\n  grace: 2s\n  start_timeout: 500ms\n")
+    listening.configure("executor:\n  grace: 2s\n  start_timeout: 2s\n")
     result = listening.run("run", "--json", REFERENCE, "--", "never")
     refused(result, "server-not-ready")
     assert "127.0.0.1:8080: connection refused" in result.message
     assert "starting\n" in result.stderr
     last = records(listening)[-1]
-    assert (last["event"], last["reason"]) == ("end", "not ready after 0.5 s")
+    assert (last["event"], last["reason"]) == ("end", "not ready after 2 s")
 
 
 def test_a_server_that_leaves_at_once_passes_its_status_on(listening: Mcp) -> None:

@@ -8,11 +8,15 @@
     answer.py       what is written to it
     exchange.py     one request and its answer
     link.py         a connection to the server, and those kept for the next request
+    request_reader.py, outgoing.py   a request, as it comes in and as it goes on
+    answer_reader.py, chunks.py      an answer, as it comes in
+    body.py         what goes on of a body that has been read, and where the rest of a long one goes
     channel.py      a socket, and what it still has to send
     fields.py       what a head may be, and which of its fields are passed on
     counts.py       the audit record's figures
 
-Only h11 reads and writes HTTP. What it reads more kindly than RFC 9112 asks of a proxy is refused here before
+Only h11 reads and writes HTTP, but for plain chunks of an answer; the rest of a long body whose length it has
+read does not pass through it. What it reads more kindly than RFC 9112 asks of a proxy is refused here before
 the server hears of it; no byte of a head or of the framing is copied from one side to the other.
 
 How to drive it::

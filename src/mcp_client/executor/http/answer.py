@@ -1,9 +1,11 @@
 """What is written to a client: the server's answer or one of ours, framed as the client understands it."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import h11
 
+from mcp_client.executor.http.body import Piece, frame, tell
 from mcp_client.executor.http.fields import Field, Refusal
 
 _NO_CONTENT = 204
@@ -17,6 +19,10 @@ class Answer:
 
     def __init__(self, connection: h11.Connection) -> None:
         """``connection`` is the client's, which is read elsewhere."""
+        self.renew(connection)
+
+    def renew(self, connection: h11.Connection) -> None:
+        """From now on this is what h11 knows of the client."""
         self._connection = connection
         self.begin(None, [])
 
@@ -37,15 +43,19 @@ class Answer:
         fields = [*fields, *self._fields, *([_CLOSE] if is_last else [])]
         return self._send(h11.Response(status_code=status, headers=fields, reason=reason))
 
-    def data(self, data: bytes) -> list[bytes]:
-        """A part of the body."""
-        return self._send(h11.Data(data=data))
+    def data(self, parts: Sequence[Piece]) -> list[Piece]:
+        """More of the body."""
+        return frame(self._connection, parts)
+
+    def tell(self, size: int) -> None:
+        """The last ``size`` bytes of the body went past this."""
+        tell(self._connection, size)
 
     def end(self, trailer: list[Field]) -> list[bytes]:
         """The end of the body."""
         return self._send(h11.EndOfMessage(headers=[] if self.old_client else trailer))
 
-    def refusal(self, refusal: Refusal, *, is_last: bool) -> list[bytes]:
+    def refusal(self, refusal: Refusal, *, is_last: bool) -> list[Piece]:
         """A whole answer of ours."""
         text = f"mcp-client: {refusal.text}\n".encode() if refusal.text else b""
         fields = [*refusal.fields]
@@ -54,9 +64,9 @@ class Answer:
         if refusal.status != _NO_CONTENT:
             fields.append((b"Content-Length", b"%d" % len(text)))
         reason = HTTPStatus(refusal.status).phrase.encode()
-        pieces = self.head(refusal.status, fields, reason, is_last=is_last)
+        pieces: list[Piece] = [*self.head(refusal.status, fields, reason, is_last=is_last)]
         if text and self._has_body:
-            pieces += self.data(text)
+            pieces += self.data([text])
         return pieces + self.end([])
 
     def _send(self, event: h11.Event) -> list[bytes]:

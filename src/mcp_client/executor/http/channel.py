@@ -4,20 +4,23 @@ import _socket
 from collections.abc import Callable, Sequence
 
 from mcp_client.network.linux.loop import WRITE, Loop
+from mcp_client.network.linux.pipe import Pipe
 from mcp_client.network.linux.sockets import peer_ended, prepare, reset
 
-# More is slower: each copy would be memory that is mapped, filled with zeros and given back (mallopt(3),
-# M_MMAP_THRESHOLD), and no longer fits the processor's cache.
-LARGEST_READ = 64 << 10
+# For h11 no more: each of its copies would be memory that is mapped, filled with zeros and given back
+# (mallopt(3), M_MMAP_THRESHOLD).
+LARGEST_COPY = 64 << 10
+# Without them, the more bytes in one call the better, as long as they fit the processor's cache.
+LARGEST_READ = 1 << 20
 # One call takes no more than 1024 (IOV_MAX), and copying few small ones is cheaper than counting them.
 _MOST_PIECES = 16
 _NOTHING = memoryview(b"")
 
 
 class Channel:
-    """``pending`` was given to be sent and is still here; whoever feeds it stops until that is gone."""
+    """What was given to be sent may still be ``pending``; whoever feeds it stops until that is gone."""
 
-    __slots__ = ("_callback", "_loop", "_socket", "closed", "pending", "received", "sent")
+    __slots__ = ("_callback", "_loop", "_pipe", "_rest", "_socket", "closed", "received", "sent")
 
     def __init__(self, loop: Loop, end: _socket.socket, callback: Callable[[], None]) -> None:
         """``end`` is made non-blocking and belongs to this; ``callback`` is told that something may go on."""
@@ -26,7 +29,8 @@ class Channel:
         self._loop = loop
         self._socket = end
         self._callback = callback
-        self.pending = _NOTHING
+        self._rest = _NOTHING
+        self._pipe: Pipe | None = None
         self.sent = self.received = 0
         self.closed = False
 
@@ -49,22 +53,42 @@ class Channel:
         self.received += size
         return self._loop.buffer[:size]
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def take(self, pipe: Pipe) -> int | None:
+        """What came into the pipe instead: 0 at the end, None when there is nothing. Raises OSError."""
+        size = pipe.fill(self._socket.fileno())
+        self.received += size or 0
+        return size
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits for room."""
+        return bool(self._rest) or (self._pipe is not None and self._pipe.held > 0)
+
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Send as much as goes now, and keep the rest. Raises OSError."""
         if len(pieces) > _MOST_PIECES:
             pieces = (b"".join(pieces),)
         sent = 0 if self.pending else self._send(pieces)
         if self.pending or sent < sum(map(len, pieces)):
-            before = len(self.pending)
-            self.pending = memoryview(b"".join((self.pending, *pieces)))[sent:]
-            self._loop.backlog += len(self.pending) - before
+            before = len(self._rest)
+            self._rest = memoryview(b"".join((self._rest, *pieces)))[sent:]
+            self._loop.backlog += len(self._rest) - before
+
+    def attach(self, pipe: Pipe) -> None:
+        """What is in it follows what was written; it is closed when it has given everything, or with this."""
+        self._pipe = pipe
 
     def flush(self) -> None:
         """Send more of what is pending. Raises OSError."""
-        if self.pending:
-            sent = self._send((self.pending,))
+        if self._rest:
+            sent = self._send((self._rest,))
             self._loop.backlog -= sent
-            self.pending = self.pending[sent:] if sent < len(self.pending) else _NOTHING
+            self._rest = self._rest[sent:] if sent < len(self._rest) else _NOTHING
+        if self._pipe is not None and not self._rest:
+            if self._pipe.held:
+                self.sent += self._pipe.drain(self._socket.fileno())
+            if not self._pipe.held and not self._pipe.left:
+                self._detach()
 
     def _send(self, pieces: Sequence[bytes | memoryview]) -> int:
         try:
@@ -77,8 +101,14 @@ class Channel:
 
     def give_up(self) -> None:
         """Forget what is pending: nobody takes it any more."""
-        self._loop.backlog -= len(self.pending)
-        self.pending = _NOTHING
+        self._loop.backlog -= len(self._rest)
+        self._rest = _NOTHING
+        self._detach()
+
+    def _detach(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
 
     @property
     def silent(self) -> bool:

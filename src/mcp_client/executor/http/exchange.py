@@ -1,30 +1,29 @@
-"""One request on its way to the server, and the answer on its way back.
-
-Each side is read only while the other takes what was read before: at most one read of each is in memory.
-"""
+"""One request and its answer: each side is read only while the other takes what was read before."""
 
 import time
 from typing import TYPE_CHECKING
 
 import h11
 
-from mcp_client.executor.http.channel import LARGEST_READ
+from mcp_client.executor.http.answer_reader import AnswerReader, Head
+from mcp_client.executor.http.body import Piece, bypass
 from mcp_client.executor.http.fields import (
     Refusal,
     answer_fields,
+    is_feed,
+    known_length,
     request_fields,
     trailer_fields,
-    values,
 )
 from mcp_client.executor.http.link import Link
+from mcp_client.executor.http.outgoing import Outgoing
 from mcp_client.executor.http.services import Services
 from mcp_client.network.linux.loop import READ
 
 if TYPE_CHECKING:
     from mcp_client.executor.http.inbound import Inbound
+    from mcp_client.network.linux.pipe import Pipe
 
-# RFC 9110, 9.2.2: sent twice they do what they do once. Any other may have been obeyed already.
-_IDEMPOTENT = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PUT"})
 _NO_SERVER = Refusal(502, "", "the server does not answer")
 _NO_CONNECTION = Refusal(504, "", "the server takes no connection")
 
@@ -33,16 +32,18 @@ class Exchange:
     """From a request that passed every check to the last byte of its answer, or to the end of either side."""
 
     __slots__ = (
+        "_answer_left",
         "_answered",
-        "_held",
+        "_download",
         "_inbound",
+        "_is_feed",
         "_link",
-        "_request",
+        "_outgoing",
+        "_reader",
         "_retried",
         "_sent_before",
         "_services",
         "_ticket",
-        "_upload_ended",
         "sized",
     )
 
@@ -51,17 +52,15 @@ class Exchange:
         self._services = services
         self._inbound = inbound
         fields = request_fields(request, services.port, has_token=services.guard.token is not None)
-        self._request: h11.Request | None = h11.Request(
-            method=request.method, target=request.target, headers=fields
-        )
+        head = h11.Request(method=request.method, target=request.target, headers=fields)
+        self._outgoing = Outgoing(head, inbound.reader)
         self._link: Link | None = None
-        self._ticket = 0
-        # What was sent first, as long as it may have to be sent again.
-        self._held: tuple[bytes, h11.EndOfMessage | None] | None = None
-        self._sent_before = 0
-        self._upload_ended = self._answered = self._retried = False
-        # Whether the answer has begun and says how long it is.
-        self.sized = False
+        self._reader: AnswerReader  # together with the link
+        self._ticket = self._sent_before = 0
+        self._answered = self._retried = self._is_feed = False
+        # Whether the answer has begun and says how long it is; how much is still to come, and where it goes.
+        self.sized, self._answer_left = False, 0
+        self._download: Pipe | None = None
 
     def start(self) -> None:
         """Ask for a connection to the server; everything may happen at once."""
@@ -71,7 +70,7 @@ class Exchange:
     @property
     def wants_body(self) -> bool:
         """Whether the client is to be read."""
-        return not self._upload_ended and self._link is not None and not self._link.channel.pending
+        return not self._outgoing.ended and self._link is not None and not self._link.channel.pending
 
     @property
     def is_held_up(self) -> bool:
@@ -91,26 +90,31 @@ class Exchange:
     def send_body(self) -> None:
         """Pass on what the client has sent, the head first."""
         link = self._link
-        if link is None or link.channel.pending or self._upload_ended:
+        if link is None or link.channel.pending or self._outgoing.ended:
             return
         try:
-            data, end = self._held or self._inbound.take_body()
+            pieces = self._outgoing.take(link)
         except h11.RemoteProtocolError as error:
             self._on_bad_body(error)
             return
-        pieces: list[bytes] = []
-        first = link.connection.our_state is h11.IDLE
-        if first and self._request is not None:
-            pieces += link.connection.send_with_data_passthrough(self._request) or []
-        if data:
-            pieces += link.connection.send_with_data_passthrough(h11.Data(data=data)) or []
-        if end is not None:
-            self._upload_ended = True
-            trailer = h11.EndOfMessage(headers=trailer_fields(end))
-            pieces += link.connection.send_with_data_passthrough(trailer) or []
-        self._held = (data, end) if first else None
         if pieces:
             self._write(link, pieces)
+
+    @property
+    def takes_unread(self) -> bool:
+        """Whether what the client sends goes on by :meth:`pass_body`, no longer by :meth:`send_body`."""
+        return self._outgoing.goes_unread
+
+    def pass_body(self) -> None:
+        """Pass on what the client has sent, unread. Raises OSError when the client is gone."""
+        link = self._link
+        if link is None:
+            return
+        try:
+            if self._outgoing.take_unread(self._inbound.channel, link):
+                self._flush(link)
+        except h11.RemoteProtocolError as error:
+            self._on_bad_body(error)
 
     def abandon(self) -> None:
         """The client is gone: so is the connection to the server, at once."""
@@ -130,7 +134,7 @@ class Exchange:
         if link is None:
             self._fail(_NO_SERVER)
         else:
-            self._link = link
+            self._link, self._reader = link, AnswerReader(link, is_head=self._outgoing.is_head)
             self._sent_before = link.channel.sent
             link.attach(self._on_link_ready)
             self.send_body()
@@ -160,7 +164,7 @@ class Exchange:
             self._note_sent(link)
             self.send_body()
 
-    def _write(self, link: Link, pieces: list[bytes]) -> None:
+    def _write(self, link: Link, pieces: list[Piece]) -> None:
         try:
             link.channel.write(pieces)
         except OSError:
@@ -171,41 +175,45 @@ class Exchange:
     def _note_sent(self, link: Link) -> None:
         if link.channel.sent > self._sent_before:
             self._services.connecting.stop(self)
-            if self._upload_ended and not link.channel.pending:
+            if self._outgoing.ended and not link.channel.pending:
                 self._inbound.on_request_passed()
-            if self._held is not None and (self._held[0] or self._held[1] is None):
-                self._held = None
+            self._outgoing.note_sent()
 
     def _on_write_error(self, link: Link) -> None:
         """The server may have answered before it closed; that is read first."""
         if self._may_retry(link):
             self._retry(link)
             return
-        self._upload_ended = True
+        self._outgoing.give_up()
         link.channel.give_up()
         self._read(link)
 
     def _read(self, link: Link) -> None:
+        if self._download is not None:
+            self._pass_unread(link, self._download)
+            return
         try:
-            data = link.channel.read(LARGEST_READ)
+            data = link.channel.read(self._reader.largest_read)
         except OSError:
             self._on_lost(link)
             return
         if data is not None:
-            # h11 adds any buffer to its own.
-            link.connection.receive_data(data)  # type: ignore[arg-type]
-            self._pass_answer(link)
+            self._pass_answer(link, data)
 
-    def _pass_answer(self, link: Link) -> None:
-        pieces: list[bytes] = []
-        parts: list[bytes] = []
+    def _pass_answer(self, link: Link, data: memoryview) -> None:
+        heads: list[Head] = []
+        parts: list[Piece] = []
         try:
-            end = self._take_answer(link, pieces, parts)
+            end = self._reader.read(data, heads, parts)
             lost = False
         except h11.RemoteProtocolError:
             end, lost = None, True
+        pieces: list[Piece] = []
+        for head in heads:
+            pieces += self._pass_head(head)
         if parts:
-            pieces += self._inbound.answer.data(parts[0] if len(parts) == 1 else b"".join(parts))
+            pieces += self._inbound.answer.data(parts)
+            self._answer_left -= sum(map(len, parts))
         if end is not None:
             pieces += self._inbound.answer.end(trailer_fields(end))
         if pieces and not self._inbound.write(pieces):
@@ -214,33 +222,35 @@ class Exchange:
             self._finish(link)
         elif lost:
             self._on_lost(link)
+        elif parts and self.sized:
+            self._download = bypass(self._answer_left, self._inbound.channel)
 
-    def _take_answer(self, link: Link, pieces: list[bytes], parts: list[bytes]) -> h11.EndOfMessage | None:
-        """Heads go to ``pieces``, the body to ``parts``. Raises h11.RemoteProtocolError."""
-        while True:
-            event = link.connection.next_event()
-            if isinstance(event, h11.Data):
-                parts.append(event.data)
-            elif isinstance(event, h11.Response):
-                pieces += self._begin_answer(event)
-            elif isinstance(event, h11.InformationalResponse):
-                pieces += self._inbound.answer.interim(event.status_code, answer_fields(event), event.reason)
-            elif isinstance(event, h11.EndOfMessage):
-                return event
-            elif isinstance(event, h11.ConnectionClosed):
-                raise h11.RemoteProtocolError("there is no answer")
-            else:
-                return None
+    def _pass_unread(self, link: Link, pipe: "Pipe") -> None:
+        try:
+            size = link.channel.take(pipe)
+        except OSError:
+            size = 0
+        if size == 0:
+            self._on_lost(link)
+        elif size is not None and self._inbound.flush() and not pipe.left:
+            self._inbound.answer.tell(pipe.total)
+            link.bypassed = True
+            self._finish(link)
 
-    def _begin_answer(self, answer: h11.Response) -> list[bytes]:
+    def _pass_head(self, head: Head) -> list[bytes]:
+        fields = answer_fields(head)
+        if isinstance(head, h11.InformationalResponse):
+            return self._inbound.answer.interim(head.status_code, fields, head.reason)
         self._answered = True
-        self._held = self._request = None
+        self._outgoing.note_answered()
         self._services.connecting.stop(self)
-        self._services.counts.answer(answer.status_code)
-        fields = answer_fields(answer)
-        self.sized = bool(values(answer, b"content-length")) and not values(answer, b"transfer-encoding")
-        is_last = self._services.draining
-        return self._inbound.answer.head(answer.status_code, fields, answer.reason, is_last=is_last)
+        self._services.counts.answer(head.status_code)
+        self._is_feed = self._outgoing.is_get and is_feed(head)
+        self._services.feeds += self._is_feed
+        length = known_length(head)
+        self.sized, self._answer_left = length is not None, length or 0
+        last = self._services.draining
+        return self._inbound.answer.head(head.status_code, fields, head.reason, is_last=last)
 
     def _finish(self, link: Link) -> None:
         self._link = None
@@ -250,8 +260,7 @@ class Exchange:
 
     def _on_bad_body(self, error: h11.RemoteProtocolError) -> None:
         """The server sees an end in the middle of a request, or nothing of it."""
-        refusal = Refusal(error.error_status_hint, "malformed body", "the body of the request is malformed")
-        self._fail(refusal)
+        self._fail(Refusal(error.error_status_hint, "malformed body", "the body of the request is malformed"))
 
     def _on_lost(self, link: Link) -> None:
         if self._may_retry(link):
@@ -261,13 +270,13 @@ class Exchange:
 
     def _may_retry(self, link: Link) -> bool:
         """A kept connection may just have ended; a request that could have been obeyed is not repeated."""
-        if not link.used or self._retried or self._answered or self._held is None or self._request is None:
+        if not link.used or self._retried or self._answered:
             return False
-        return link.channel.sent == self._sent_before or self._request.method in _IDEMPOTENT
+        return self._outgoing.may_repeat(was_sent=link.channel.sent > self._sent_before)
 
     def _retry(self, link: Link) -> None:
         self._retried = True
-        self._upload_ended = False
+        self._outgoing.rewind()
         self._link = None
         link.channel.close()
         self._seek(fresh=True)
@@ -286,4 +295,4 @@ class Exchange:
         if self._link is not None:
             self._link.channel.close()
             self._link = None
-        self._services.end()
+        self._services.end(was_feed=self._is_feed)

@@ -34,6 +34,7 @@ _CORS = b"access-control-"
 # Bare line feeds, folded lines, control characters, bare carriage returns (RFC 9112, 2.2 and 5.2).
 _UNACCEPTABLE = re.compile(rb"[^\r]\n|\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]")
 _STATUSES_WITHOUT_LENGTH = frozenset({204})
+_STATUSES_WITHOUT_BODY = frozenset({204, 304})
 _FIRST_FINAL_STATUS = 200
 
 
@@ -86,6 +87,23 @@ def _check_line(request: h11.Request) -> Refusal | None:
 def values(message: h11.Request | h11.Response | h11.InformationalResponse, name: bytes) -> list[bytes]:
     """All values of a field, ``name`` in lower case."""
     return [value for found, value in message.headers.raw_items() if found.lower() == name]
+
+
+def known_length(message: h11.Request | h11.Response) -> int | None:
+    """Bytes of the body, if there is one and its length is given; h11 has checked that it is one number."""
+    lengths = values(message, b"content-length")
+    return int(lengths[0]) if lengths and not values(message, b"transfer-encoding") else None
+
+
+def has_chunks(answer: h11.Response) -> bool:
+    """Whether a body follows, in chunks, unless HEAD was asked for: h11 knows no other coding."""
+    return bool(values(answer, b"transfer-encoding")) and answer.status_code not in _STATUSES_WITHOUT_BODY
+
+
+def is_feed(answer: h11.Response) -> bool:
+    """Whether it is a stream of events: to a GET, one without an end (MCP 2025-11-25, transports)."""
+    types = values(answer, b"content-type")
+    return bool(types) and types[0].partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
 def request_fields(request: h11.Request, port: int, *, has_token: bool) -> list[Field]:

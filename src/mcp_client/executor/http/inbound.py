@@ -6,14 +6,11 @@ import time
 import h11
 
 from mcp_client.executor.http.answer import Answer
-from mcp_client.executor.http.channel import LARGEST_READ, Channel
+from mcp_client.executor.http.body import Piece
+from mcp_client.executor.http.channel import LARGEST_COPY, Channel
 from mcp_client.executor.http.exchange import Exchange
-from mcp_client.executor.http.fields import (
-    LONGEST_HEAD,
-    Refusal,
-    check_head,
-    check_partial_head,
-)
+from mcp_client.executor.http.fields import Refusal
+from mcp_client.executor.http.request_reader import RequestReader
 from mcp_client.executor.http.services import Services
 from mcp_client.network.linux.loop import HANG_UP, READ
 
@@ -26,10 +23,8 @@ class Inbound:
     """Reads a head; then an exchange reads and writes through it; at last it waits for the client's end."""
 
     __slots__ = (
-        "_connection",
         "_ending",
         "_exchange",
-        "_head",
         "_leaving",
         "_lingers",
         "_processing",
@@ -37,16 +32,16 @@ class Inbound:
         "_services",
         "answer",
         "channel",
+        "reader",
     )
 
     def __init__(self, services: Services, end: _socket.socket) -> None:
         """``end`` is a connection just accepted."""
         self._services = services
         self.channel = Channel(services.loop, end, self._wake)
-        self._connection = h11.Connection(h11.SERVER, LONGEST_HEAD)
-        self._head = bytearray()
+        self.reader = RequestReader()
         self._exchange: Exchange | None = None
-        self.answer = Answer(self._connection)
+        self.answer = Answer(self.reader.connection)
         # It sends no more; nothing more is sent to it; and all was sent, its end is waited for.
         self._leaving = self._ending = self._lingers = False
         self._processing = False
@@ -59,7 +54,7 @@ class Inbound:
     @property
     def unused(self) -> bool:
         """Whether it waits for a request of which there is nothing yet."""
-        return self._exchange is None and not self._ending and not self._head and not self.channel.pending
+        return not (self._exchange or self._ending or self.reader.has_begun or self.channel.pending)
 
     def settle(self) -> None:
         """Wait for what can go on."""
@@ -88,7 +83,7 @@ class Inbound:
         if self.channel.pending:
             # The answer before it is still on its way.
             self._services.heads.start(self, time.monotonic())
-        elif self._head:
+        elif self.reader.has_begun:
             self.refuse(_SLOW)
             self.settle()
         else:
@@ -114,7 +109,7 @@ class Inbound:
         if refusal.reason:
             self._services.counts.refuse(refusal.reason)
         self._services.counts.answer(refusal.status)
-        keeps = refusal.status in _HARMLESS and self._is_complete() and not self._services.draining
+        keeps = refusal.status in _HARMLESS and self.reader.is_complete() and not self._services.draining
         if not self.write(self.answer.refusal(refusal, is_last=not keeps)):
             return
         if keeps:
@@ -127,20 +122,7 @@ class Inbound:
         if self._leaving:
             self._services.leaving.start(self, time.monotonic())
 
-    def take_body(self) -> tuple[bytes, h11.EndOfMessage | None]:
-        """What there is of the body, and its end. Raises h11.RemoteProtocolError."""
-        parts: list[bytes] = []
-        end = None
-        while True:
-            event = self._connection.next_event()
-            if isinstance(event, h11.Data):
-                parts.append(event.data)
-                continue
-            if isinstance(event, h11.EndOfMessage):
-                end = event
-            return parts[0] if len(parts) == 1 else b"".join(parts), end
-
-    def write(self, pieces: list[bytes]) -> bool:
+    def write(self, pieces: list[Piece]) -> bool:
         """False when the client is gone, and all that belonged to it."""
         try:
             self.channel.write(pieces)
@@ -149,14 +131,22 @@ class Inbound:
             return False
         return True
 
+    def flush(self) -> bool:
+        """False when the client is gone, and all that belonged to it."""
+        try:
+            self.channel.flush()
+        except OSError:
+            self.close()
+            return False
+        return True
+
     def on_answered(self) -> None:
         """The exchange is over."""
         self._exchange = None
-        states = self._connection.states
-        if states[h11.CLIENT] is h11.DONE and states[h11.SERVER] is h11.DONE and not self._services.draining:
-            self._next_cycle()
-        else:
+        if self._services.draining:
             self._finish()
+        else:
+            self._next_cycle()
 
     def on_broken_answer(self) -> None:
         """Let the client see that there should have been more."""
@@ -206,27 +196,30 @@ class Inbound:
             self.on_request_passed()
 
     def _read(self) -> None:
+        exchange = self._exchange
         if self._lingers:
-            self._discard()
-            return
-        in_head = self._exchange is None
-        data = self.channel.read(LONGEST_HEAD + 1 - len(self._head) if in_head else LARGEST_READ)
+            if (data := self.channel.read(LARGEST_COPY)) is not None and not data:
+                self.close()
+        elif exchange is None:
+            self._read_head()
+        elif exchange.takes_unread:
+            exchange.pass_body()
+        elif (data := self.channel.read(LARGEST_COPY)) is not None:
+            self.reader.add(data)
+            exchange.send_body()
+
+    def _read_head(self) -> None:
+        data = self.channel.read(self.reader.room)
         if data is None:
             return
-        if in_head and data:
-            self._note_head(data)
-        # h11 adds any buffer to its own.
-        self._connection.receive_data(data)  # type: ignore[arg-type]
-        if self._exchange is None:
-            self._process()
-        else:
-            self._exchange.send_body()
+        if data and not self.reader.has_begun:
+            self._on_head_begun()
+        self.reader.add_head(data)
+        self._process()
 
-    def _note_head(self, data: bytes | memoryview) -> None:
-        if not self._head:
-            self._services.idle.stop(self)
-            self._services.heads.start(self, time.monotonic())
-        self._head += data
+    def _on_head_begun(self) -> None:
+        self._services.idle.stop(self)
+        self._services.heads.start(self, time.monotonic())
 
     def _process(self) -> None:
         """Begin with the requests that are there already; one that ends at once leads to the next."""
@@ -243,53 +236,36 @@ class Inbound:
             self._processing = False
 
     def _next_request(self) -> bool:
-        try:
-            event = self._connection.next_event()
-        except h11.RemoteProtocolError as error:
-            short = check_partial_head(self._head)
-            self.refuse(short or Refusal(error.error_status_hint, "malformed", "the request is malformed"))
-            return False
+        """Whether there was one."""
+        event, refusal = self.reader.next()
         if isinstance(event, h11.Request):
-            self._begin(event)
+            self._begin(event, refusal)
             return True
-        if isinstance(event, h11.ConnectionClosed):
-            self.close()
-        elif (refusal := check_partial_head(self._head)) is not None:
+        if refusal is not None:
             self.refuse(refusal)
+        elif event is not None:
+            self.close()
         return False
 
-    def _begin(self, request: h11.Request) -> None:
-        rest = len(self._connection.trailing_data[0])
-        head, self._head = self._head[: len(self._head) - rest], bytearray()
+    def _begin(self, request: h11.Request, refusal: Refusal | None) -> None:
         self._services.heads.stop(self)
         guard = self._services.guard
         self.answer.begin(request, guard.answer_fields(request))
-        refusal = check_head(head, request) or guard.check(request)
+        refusal = refusal or guard.check(request)
         if refusal is not None:
             self.refuse(refusal)
             return
         self._exchange = Exchange(self._services, self, request)
         self._exchange.start()
 
-    def _is_complete(self) -> bool:
-        """Whether all of the request has been read, so that the next byte is that of another one."""
-        if self._connection.their_state is h11.SEND_BODY:
-            try:
-                self.take_body()
-            except h11.RemoteProtocolError:
-                return False
-        return self._connection.their_state not in {h11.SEND_BODY, h11.ERROR}
-
     def _next_cycle(self) -> None:
-        if self._connection.their_state is not h11.DONE or self._connection.our_state is not h11.DONE:
+        if not self.reader.renew():
             self._finish()
             return
-        self._connection.start_next_cycle()
+        self.answer.renew(self.reader.connection)
         self._services.leaving.stop(self)
-        self.answer.begin(None, [])
-        rest = self._connection.trailing_data[0]
-        if rest:
-            self._note_head(rest)
+        if self.reader.has_begun:
+            self._on_head_begun()
             self._process()
         else:
             self._services.idle.start(self, time.monotonic())
@@ -311,11 +287,6 @@ class Inbound:
             return
         self._lingers = True
         self._services.lingering.start(self, time.monotonic())
-
-    def _discard(self) -> None:
-        data = self.channel.read(LARGEST_READ)
-        if data is not None and not data:
-            self.close()
 
     def _end(self, *, abort: bool) -> None:
         services = self._services

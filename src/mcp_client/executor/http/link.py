@@ -24,15 +24,18 @@ class Upstream(Protocol):
 
 
 class Link:
-    """A connection to the server; ``connection`` is h11's part of it, ``used`` if it has served before."""
+    """A connection to the server; ``connection`` is h11's part of it, ``used`` if it has served before.
 
-    __slots__ = ("_on_ready", "channel", "connection", "used")
+    ``bypassed`` tells that an answer ended which h11 has not seen all of.
+    """
+
+    __slots__ = ("_on_ready", "bypassed", "channel", "connection", "used")
 
     def __init__(self, loop: Loop, end: _socket.socket) -> None:
         """``end`` may still be connecting: what is sent before waits."""
         self.channel = Channel(loop, end, self._wake)
         self.connection = h11.Connection(h11.CLIENT, LONGEST_HEAD)
-        self.used = False
+        self.used = self.bypassed = False
         self._on_ready: Callable[[], None] | None = None
 
     def attach(self, on_ready: Callable[[], None] | None) -> None:
@@ -48,11 +51,16 @@ class Link:
         connection = self.connection
         if self.channel.closed or self.channel.pending:
             return False
-        if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
+        # Otherwise the request is not complete, or one of both wants the connection to end.
+        if connection.our_state is not h11.DONE:
             return False
-        if connection.trailing_data[0]:
+        if self.bypassed:
+            self.connection = h11.Connection(h11.CLIENT, LONGEST_HEAD)
+            self.bypassed = False
+        elif connection.their_state is not h11.DONE or connection.trailing_data[0]:
             return False
-        connection.start_next_cycle()
+        else:
+            connection.start_next_cycle()
         self.used = True
         return True
 

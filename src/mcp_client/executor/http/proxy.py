@@ -5,6 +5,7 @@ import resource
 import select
 import time
 
+from mcp_client.executor.http.channel import LARGEST_READ
 from mcp_client.executor.http.fields import Refusal
 from mcp_client.executor.http.guard import Guard
 from mcp_client.executor.http.inbound import Inbound
@@ -29,7 +30,7 @@ class Proxy:
         """``listener`` belongs to it; ``port`` is the server's own, for ``Host: localhost:<port>``."""
         listener.setblocking(False)
         self._listener: _socket.socket | None = listener
-        self._loop = Loop()
+        self._loop = Loop(LARGEST_READ)
         self._pool = Pool(self._loop, upstream)
         self._services = Services(self._loop, self._pool, guard, port)
         self._services.on_end = self._listen
@@ -66,8 +67,8 @@ class Proxy:
 
     @property
     def drained(self) -> bool:
-        """Whether every answer is on its way."""
-        return self.idle_since is not None and not any(
+        """Whether every answer is on its way, but for streams of events that go on until somebody leaves."""
+        return not self._services.waits and not any(
             inbound.channel.pending for inbound in self._services.inbounds
         )
 

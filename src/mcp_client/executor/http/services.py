@@ -43,6 +43,8 @@ class Services:
         self.leaving = Deadlines["Inbound"](_LEAVING_SECONDS)
         self.connecting = Deadlines["Exchange"](_CONNECT_SECONDS)
         self._under_way = 0
+        # Of these, streams of events that were asked for by GET: they end when one of both sides leaves.
+        self.feeds = 0
         self.idle_since: float | None = time.monotonic()
 
     def begin(self) -> None:
@@ -51,9 +53,15 @@ class Services:
         self._under_way += 1
         self.idle_since = None
 
-    def end(self) -> None:
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for an answer that will end by itself."""
+        return self._under_way > self.feeds
+
+    def end(self, *, was_feed: bool) -> None:
         """One less."""
         self._under_way -= 1
+        self.feeds -= was_feed
         if not self._under_way:
             self.idle_since = time.monotonic()
 

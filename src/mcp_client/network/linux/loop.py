@@ -9,7 +9,8 @@ from mcp_client.network.deadlines import Deadlines
 READ, WRITE, HANG_UP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
 _EVENTS_A_TURN = 64
 PAUSE_SECONDS = 0.1
-# What one read takes at most, and how much may lie in memory because its receiver is slow.
+# What one read takes at most unless another size is wanted, and how much may lie in memory because its
+# receiver is slow.
 LARGEST_READ = 256 << 10
 _SMALLEST_READ = 4 << 10
 _BACKLOG = 4 << 20
@@ -22,13 +23,13 @@ class Loop:
     two callbacks, ``backlog`` are the bytes that wait for a slow receiver.
     """
 
-    def __init__(self) -> None:
-        """With nothing to wait for."""
+    def __init__(self, largest_read: int = LARGEST_READ) -> None:
+        """With nothing to wait for; ``largest_read`` are the bytes of ``buffer``."""
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[int, Callable[[], None]]] = {}
         self._paused = Deadlines[int](PAUSE_SECONDS)
         self.now = time.monotonic()
-        self.buffer = memoryview(bytearray(LARGEST_READ))
+        self.buffer = memoryview(bytearray(largest_read))
         self.backlog = 0
 
     def fileno(self) -> int:
@@ -38,7 +39,7 @@ class Loop:
     @property
     def room(self) -> int:
         """How much may be read at a time: less, the more waits already."""
-        return max(_SMALLEST_READ, min(LARGEST_READ, (_BACKLOG - self.backlog) >> 4))
+        return max(_SMALLEST_READ, min(len(self.buffer), (_BACKLOG - self.backlog) >> 2))
 
     @property
     def due_at(self) -> float | None:

@@ -20,7 +20,7 @@ from mcp_client.executor.http.counts import Counts
 GET = b"GET /mcp HTTP/1.1\r\nHost: {host}\r\n\r\n"
 POST = b"POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{}"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -58,8 +58,8 @@ def test_a_connection_that_the_server_closed_is_not_used_again(serve, request_):
         for _ in range(20):
             client.send(request_)
             assert client.answer()[0] == 200
-            # Until its end has arrived, nobody can know.
-            wait_until(lambda: not running.proxy._pool._kept)
+            # Until its end has arrived, nobody can know; the proxy is asked between two of its moves.
+            wait_until(lambda: running.call(lambda: not running.proxy._pool._kept))
 
     assert len(running.recorder.seen) == 20
 
@@ -382,6 +382,7 @@ def test_draining_lets_answers_end_and_takes_no_more(serve):
     def handle(conversation):
         while (head := conversation.head()) is not None:
             if b"/mcp" in head:
+                conversation.body(head)
                 conversation.send(STREAM + b"3\r\nabc\r\n")
                 wait_until(lambda: ended)
                 conversation.send(b"0\r\n\r\n")
@@ -394,7 +395,7 @@ def test_draining_lets_answers_end_and_takes_no_more(serve):
     with running.client() as resting, running.client() as streaming, running.client() as half:
         resting.send(GET.replace(b"/mcp", b"/"))
         resting.answer()
-        streaming.send(GET)
+        streaming.send(POST)
         streaming.until(b"abc\r\n")
         half.send(GET[:10])
         wait_until(lambda: running.call(lambda: len(running.proxy._services.inbounds)) == 3)
@@ -412,6 +413,26 @@ def test_draining_lets_answers_end_and_takes_no_more(serve):
         half.until(b"Connection: close\r\n")
         half.rest()
         wait_until(lambda: running.call(lambda: running.proxy.drained))
+
+
+def test_draining_does_not_wait_for_those_who_only_listen(serve):
+    def handle(conversation):
+        conversation.head()
+        conversation.send(STREAM + b"3\r\nabc\r\n")
+        conversation.more()
+
+    running = serve(handle)
+
+    with running.client() as listening:
+        listening.send(GET)
+        listening.until(b"abc\r\n")
+        assert running.call(lambda: running.proxy.idle_since) is None
+        running.call(running.proxy.drain)
+        assert running.call(lambda: running.proxy.drained)
+        running.recorder.connections[0].sendall(b"3\r\ndef\r\n")
+        listening.until(b"def\r\n")
+    with pytest.raises(ConnectionRefusedError):
+        running.client()
 
 
 def test_idle_is_counted_from_the_last_answer(serve):

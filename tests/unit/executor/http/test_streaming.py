@@ -7,6 +7,8 @@ import time
 import pytest
 from endpoint import PATIENCE, wait_until
 
+from mcp_client.executor.http.channel import LARGEST_READ
+
 ASK = b"GET /mcp HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 # More than the sockets in between hold by themselves.
@@ -87,7 +89,7 @@ def test_a_slow_client_stops_the_server(serve, framing):
             before = sent[0]
             time.sleep(0.2)
         assert sent[0] < MOST_IN_BETWEEN
-        assert running.call(lambda: running.proxy._loop.backlog) <= 512 << 10
+        assert running.call(lambda: running.proxy._loop.backlog) <= LARGEST_READ
         received = 0
         if framing == "sized":
             while received < MUCH:
@@ -130,7 +132,7 @@ def test_a_slow_server_stops_the_client(serve, framing):
                     left = left[client.end.send(left) :]
                 sent += len(block)
         assert sent < MOST_IN_BETWEEN
-        assert running.call(lambda: running.proxy._loop.backlog) <= 512 << 10
+        assert running.call(lambda: running.proxy._loop.backlog) <= LARGEST_READ
         read_on.append(True)
         client.end.settimeout(PATIENCE)
         client.end.sendall(left)
