@@ -8,8 +8,8 @@ import ctypes.util
 from typing import Any
 
 
-def _name(library: str) -> str | None:
-    return "libseccomp.so.2" if library == "seccomp" else None
+def _name(name: str) -> str | None:
+    return "libseccomp.so.2" if name == "seccomp" else None
 
 
 def load_pyseccomp() -> Any:
