@@ -1,9 +1,10 @@
 """The single file ``dist/mcp``, and a Debian without Python to run it in. Run by ``make test-binary``."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import pytest
@@ -18,12 +19,13 @@ USER = 1000
 
 
 @pytest.fixture
-def home(tmp_path: os.PathLike[str]) -> Home:
-    """A home folder in which the file never ran."""
+def home(tmp_path: os.PathLike[str]) -> Iterator[Home]:
+    """A home folder in which the file never ran; forms are large, and go with the test."""
     assert os.path.exists(FILE), "make build"
     folder = os.path.join(tmp_path, "home")
     os.mkdir(folder, 0o700)
-    return Home(folder)
+    yield Home(folder)
+    shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 class Bare(NamedTuple):

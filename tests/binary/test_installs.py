@@ -2,9 +2,11 @@
 
 import glob
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 
 import pytest
 from kit.build import virtual_environment
@@ -18,6 +20,13 @@ def installers(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = str(tmp_path_factory.mktemp("installers"))
     virtual_environment(folder, "pipx>=1.7", "uv>=0.9")
     return os.path.join(folder, "bin")
+
+
+@pytest.fixture
+def place(tmp_path: os.PathLike[str]) -> Iterator[str]:
+    """A home folder, removed after the test: installations are large."""
+    yield str(tmp_path)
+    shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def wheel() -> str:
@@ -49,48 +58,45 @@ def works(home: str, folder: str) -> None:
     assert "acme/hello-world" in run(home, os.path.join(folder, "mcp"), "info", "acme/hello-world@1.2.3")
 
 
-def test_pipx_installs_the_wheel(installers: str, tmp_path: os.PathLike[str]) -> None:
-    home = str(tmp_path)
-    places = {"PIPX_HOME": f"{home}/pipx", "PIPX_BIN_DIR": f"{home}/bin", "PIPX_MAN_DIR": f"{home}/man"}
-    run(home, f"{installers}/pipx", "install", "--python", sys.executable, wheel(), **places)
-    works(home, f"{home}/bin")
-    assert os.path.exists(f"{home}/man/man1/mcp.1")
+def test_pipx_installs_the_wheel(installers: str, place: str) -> None:
+    places = {"PIPX_HOME": f"{place}/pipx", "PIPX_BIN_DIR": f"{place}/bin", "PIPX_MAN_DIR": f"{place}/man"}
+    run(place, f"{installers}/pipx", "install", "--python", sys.executable, wheel(), **places)
+    works(place, f"{place}/bin")
+    assert os.path.exists(f"{place}/man/man1/mcp.1")
 
 
-def test_uv_installs_the_wheel(installers: str, tmp_path: os.PathLike[str]) -> None:
-    home = str(tmp_path)
+def test_uv_installs_the_wheel(installers: str, place: str) -> None:
     places = {
-        "UV_TOOL_DIR": f"{home}/tools",
-        "UV_TOOL_BIN_DIR": f"{home}/bin",
-        "UV_CACHE_DIR": f"{home}/cache",
+        "UV_TOOL_DIR": f"{place}/tools",
+        "UV_TOOL_BIN_DIR": f"{place}/bin",
+        "UV_CACHE_DIR": f"{place}/cache",
     }
-    run(home, f"{installers}/uv", "tool", "install", "--python", sys.executable, wheel(), **places)
-    works(home, f"{home}/bin")
+    run(place, f"{installers}/uv", "tool", "install", "--python", sys.executable, wheel(), **places)
+    works(place, f"{place}/bin")
 
 
-def test_make_install_from_the_source_archive(tmp_path: os.PathLike[str]) -> None:
-    home = str(tmp_path)
+def test_make_install_from_the_source_archive(place: str) -> None:
     (archive,) = glob.glob(os.path.join(ROOT, "dist", "*.tar.gz"))
     with tarfile.open(archive) as opened:
-        opened.extractall(home, filter="data")
-    (source,) = glob.glob(f"{home}/mcp_client-*")
+        opened.extractall(place, filter="data")
+    (source,) = glob.glob(f"{place}/mcp_client-*")
     for _ in range(2):
-        run(home, "make", "install", f"PREFIX={home}/prefix", cwd=source)
-    works(home, f"{home}/prefix/bin")
+        run(place, "make", "install", f"PREFIX={place}/prefix", cwd=source)
+    works(place, f"{place}/prefix/bin")
     for path in (
         "man/man1/mcp.1",
         "bash-completion/completions/mcp",
         "zsh/site-functions/_mcp-client",
         "fish/vendor_completions.d/mcp.fish",
     ):
-        assert os.path.getsize(f"{home}/prefix/share/{path}"), path
+        assert os.path.getsize(f"{place}/prefix/share/{path}"), path
 
 
-def test_bash_completes_with_the_installed_script(tmp_path: os.PathLike[str]) -> None:
+def test_bash_completes_with_the_installed_script(place: str) -> None:
     script = os.path.join(ROOT, "packaging", "completions", "bash", "mcp")
     line = "COMP_LINE='mcp ru' COMP_POINT=6 COMP_WORDS=(mcp ru) COMP_CWORD=1"
     ask = (
         f"complete() {{ :; }}; . {script}; {line}; _mcp_completion mcp; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
-    assert run(str(tmp_path), "bash", "-c", ask, PATH=path).split() == ["run"]
+    assert run(place, "bash", "-c", ask, PATH=path).split() == ["run"]
