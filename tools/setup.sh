@@ -2,6 +2,7 @@
 # Gets a fresh machine ready; called by make. Asks nothing, works without a terminal and without a HOME.
 #   setup.sh venv      .venv with the project and what develops it (finds a Python, adds python3-venv as root)
 #   setup.sh demo      .build/demo-venv with the official MCP Python SDK (its console script is called mcp too)
+#   setup.sh build     a C compiler, musl and zstd for the single file, and what checks and packs archives
 #   setup.sh tests     compilers and network clients (added as root, or asked for), nginx and Node 20 with npm (below
 #                      .build if there is none)
 #   setup.sh peers     what the benchmarks compare with, as far as this machine has it; never fails
@@ -162,15 +163,40 @@ setup_peers() {
     fi
 }
 
+setup_build() {
+    local missing=() pair
+    if on_linux; then
+        for pair in gcc:gcc musl-gcc:musl-tools readelf:binutils zstd:zstd; do
+            command -v "${pair%:*}" >/dev/null || missing+=("${pair#*:}")
+        done
+        [[ -e /usr/include/stdio.h ]] || missing+=(libc6-dev)
+        [[ -e /usr/include/zstd.h ]] || missing+=(libzstd-dev)
+        ((${#missing[@]} == 0)) || have_packages "the single file is built with them" "${missing[@]}"
+    fi
+    .venv/bin/python -c 'import twine, check_wheel_contents' 2>/dev/null || {
+        say "Installing what builds and checks the archives into .venv ..."
+        quietly .venv/bin/python -m pip install --group build
+    }
+}
+
 setup_install() {
-    local prefix=${PREFIX:-$HOME/.local}
+    local prefix=${PREFIX:-$HOME/.local} name
     make_venv "$prefix/share/mcp-client"
     quietly "$prefix/share/mcp-client/bin/python" -m pip install --upgrade .
-    mkdir -p "$prefix/bin"
+    mkdir -p "$prefix/bin" "$prefix/share/man/man1" "$prefix/share/bash-completion/completions" \
+        "$prefix/share/zsh/site-functions" "$prefix/share/fish/vendor_completions.d"
+    # The manual and the completions came with the wheel, below the environment.
+    for name in man/man1/mcp-client.1 bash-completion/completions/mcp-client zsh/site-functions/_mcp-client \
+        fish/vendor_completions.d/mcp-client.fish man/man1/mcp.1; do
+        ln -sf "$prefix/share/mcp-client/share/$name" "$prefix/share/$name"
+    done
     ln -sf "$prefix/share/mcp-client/bin/mcp-client" "$prefix/bin/mcp-client"
     say "Installed $prefix/bin/mcp-client"
     if [[ ! -e "$prefix/bin/mcp" || "$(readlink "$prefix/bin/mcp")" == "$prefix/share/mcp-client/"* ]]; then
         ln -sf "$prefix/share/mcp-client/bin/mcp" "$prefix/bin/mcp"
+        for name in bash-completion/completions/mcp zsh/site-functions/_mcp fish/vendor_completions.d/mcp.fish; do
+            ln -sf "$prefix/share/mcp-client/share/$name" "$prefix/share/$name"
+        done
         say "Installed $prefix/bin/mcp"
     else
         say "Left $prefix/bin/mcp alone: it belongs to another program. Use mcp-client."
@@ -178,6 +204,6 @@ setup_install() {
 }
 
 case "${1:-}" in
-    venv | demo | tests | peers | install) "setup_$1" ;;
-    *) fail "usage: tools/setup.sh venv|demo|tests|peers|install" ;;
+    venv | demo | build | tests | peers | install) "setup_$1" ;;
+    *) fail "usage: tools/setup.sh venv|demo|build|tests|peers|install" ;;
 esac

@@ -1,4 +1,4 @@
-"""Where host runtimes live: PATH first, then where version managers keep theirs.
+"""Where host runtimes live: PATH first, then where version managers keep theirs, for Python at last our own.
 
 A GUI client starts us with a bare PATH, and a version manager puts shims on a full one: scripts that fork,
 read the home folder and pick a version. Neither is what a sandbox can execute, so shims are passed over in
@@ -43,6 +43,11 @@ def candidates(name: str, environ: Mapping[str, str]) -> Iterator[str]:
         if path not in seen and is_runtime(path):
             seen.add(path)
             yield path
+    if name == "python3" and sys.executable:
+        # What runs this program runs servers too, where its user has installed no other.
+        own = os.path.realpath(sys.executable)
+        if own not in map(os.path.realpath, seen):
+            yield own
 
 
 def is_runtime(path: str) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from kit import processes
 
-EXECUTABLE = os.path.join(os.path.dirname(sys.executable), "mcp")
+# The single file instead of the source, when `make test-binary` asks for it.
+EXECUTABLE = os.environ.get("MCP_TEST_EXECUTABLE") or os.path.join(os.path.dirname(sys.executable), "mcp")
 _FAILURE = re.compile(r"^mcp: error\[([a-z-]+)\]: (.+)$", re.MULTILINE)
 _HINT = re.compile(r"^  hint: (.+)$", re.MULTILINE)
 

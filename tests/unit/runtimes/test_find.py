@@ -75,6 +75,14 @@ def test_a_bare_path_finds_version_managers(place: str, home: str, make: Make) -
     assert list(candidates("rt", {"HOME": home, "PATH": "/usr/bin"})) == [path]
 
 
+def test_the_python_of_this_program_is_the_last_resort(home: str, make: Make) -> None:
+    theirs = make("bin/python3")
+    found = list(candidates("python3", {"HOME": home, "PATH": f"{home}/bin"}))
+    assert found[0] == theirs
+    assert os.path.realpath(sys.executable) in map(os.path.realpath, found)
+    assert os.path.realpath(sys.executable) not in candidates("node", {"HOME": home})
+
+
 def test_the_highest_version_of_a_manager_comes_first(home: str, make: Make) -> None:
     for version in ("v9.0.0", "v20.1.0", "v18.0.0"):
         make(f".nvm/versions/node/{version}/bin/rt")

@@ -4,12 +4,14 @@ import errno
 import os
 import struct
 from collections.abc import Iterable
-
-import pyseccomp
+from typing import Any
 
 from mcp_client.sandbox.linux import syscalls
 from mcp_client.sandbox.linux.filters import Filters, Profile
+from mcp_client.sandbox.linux.libseccomp import load_pyseccomp
 from mcp_client.sandbox.linux.restricted import syscalls as restrictions
+
+pyseccomp = load_pyseccomp()
 
 _LOW_32_BITS = 0xFFFFFFFF
 _BINARY_TREE = 2
@@ -40,7 +42,7 @@ def compile_filters(profile: Profile) -> Filters:
     )
 
 
-def _asked_at_the_gate(*, subprocess: bool, exits: bool) -> pyseccomp.SyscallFilter:
+def _asked_at_the_gate(*, subprocess: bool, exits: bool) -> Any:
     """What init decides, call by call: new processes where they are allowed, else new programs."""
     program = _new_filter(pyseccomp.ALLOW)
     if exits:
@@ -52,11 +54,11 @@ def _asked_at_the_gate(*, subprocess: bool, exits: bool) -> pyseccomp.SyscallFil
     return program
 
 
-def _masked(argument: int, mask: int, value: int) -> pyseccomp.Arg:
+def _masked(argument: int, mask: int, value: int) -> Any:
     return pyseccomp.Arg(argument, pyseccomp.MASKED_EQ, mask, value)
 
 
-def _new_filter(default: int) -> pyseccomp.SyscallFilter:
+def _new_filter(default: int) -> Any:
     program = pyseccomp.SyscallFilter(default)
     # Another ABI (int 0x80) has other numbers for the same calls; nothing honest uses one.
     program.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
@@ -68,7 +70,7 @@ def _known(syscall: str) -> bool:
     return bool(pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, syscall) != -1)
 
 
-def _allowed_calls(*, subprocess: bool, restricted: bool) -> pyseccomp.SyscallFilter:
+def _allowed_calls(*, subprocess: bool, restricted: bool) -> Any:
     program = _new_filter(pyseccomp.ERRNO(errno.ENOSYS))
     program.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
     forks = syscalls.FORKS if subprocess else ()
@@ -98,7 +100,7 @@ def _allowed_calls(*, subprocess: bool, restricted: bool) -> pyseccomp.SyscallFi
     return program
 
 
-def _add_sockets(program: pyseccomp.SyscallFilter) -> None:
+def _add_sockets(program: Any) -> None:
     for family in syscalls.SOCKET_FAMILIES:
         program.add_rule(pyseccomp.ALLOW, "socket", _masked(0, _LOW_32_BITS, family))
     netlink = _masked(0, _LOW_32_BITS, syscalls.AF_NETLINK)
@@ -107,7 +109,7 @@ def _add_sockets(program: pyseccomp.SyscallFilter) -> None:
     program.add_rule(pyseccomp.ALLOW, "socketpair", _masked(0, _LOW_32_BITS, syscalls.AF_UNIX))
 
 
-def _add_restricted_sockets(program: pyseccomp.SyscallFilter) -> None:
+def _add_restricted_sockets(program: Any) -> None:
     family = _masked(0, _LOW_32_BITS, syscalls.AF_UNIX)
     for kind in syscalls.CONNECTED_TYPES:
         paired = _masked(1, syscalls.SOCKET_TYPE_MASK, kind)
@@ -116,9 +118,7 @@ def _add_restricted_sockets(program: pyseccomp.SyscallFilter) -> None:
     program.add_rule(pyseccomp.ALLOW, "ioctl", terminal)
 
 
-def _forbidden_arguments(
-    forbidden: Iterable[syscalls.Restriction], *, restricted: bool
-) -> pyseccomp.SyscallFilter:
+def _forbidden_arguments(forbidden: Iterable[syscalls.Restriction], *, restricted: bool) -> Any:
     program = _new_filter(pyseccomp.ALLOW)
     for restriction in (*forbidden, *(restrictions.RESTRICTIONS if restricted else ())):
         if _known(restriction.syscall):
@@ -132,7 +132,7 @@ def _forbidden_arguments(
     return program
 
 
-def _export(program: pyseccomp.SyscallFilter) -> bytes:
+def _export(program: Any) -> bytes:
     descriptor = os.memfd_create("filter", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "w+b") as file:
         program.export_bpf(file)
