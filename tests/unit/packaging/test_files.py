@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 WORKFLOWS = os.path.join(ROOT, ".github", "workflows")
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 # Written on branches of their own.
-COMING = {"tests/darwin", "tests/windows", "test-wine"}
+COMING = {"tests/windows", "test-wine"}
 MAY_WRITE = {"attest": {"id-token", "attestations"}, "github": {"contents"}, "pypi": {"id-token"}}
 SUMS = "".join(
     f"{digit * 64}  {name}\n"
