@@ -5,11 +5,11 @@ everything in the ``json`` format go through structlog, which is imported when t
 a run at the default level never pays for it.
 """
 
-import select
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from mcp_client import system
 from mcp_client.config.settings import LOG_LEVELS, LogFormat, LogLevel
 from mcp_client.errors import printable
 
@@ -70,9 +70,7 @@ class Log:
 
 def _has_room() -> bool:
     """Whether a line can be written to standard error without waiting long for somebody to read."""
-    poll = select.poll()
-    poll.register(2, select.POLLOUT)
-    return bool(poll.poll(_PATIENCE_MILLISECONDS))
+    return system.has_room(2, _PATIENCE_MILLISECONDS)
 
 
 def _structlog(form: LogFormat) -> "FilteringBoundLogger":

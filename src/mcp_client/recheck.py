@@ -5,7 +5,6 @@ refuse the next run is told; trouble with the network is a matter for the debug 
 """
 
 import os
-import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -56,6 +55,13 @@ def recheck(app: App, reference: PackageReference, run_id: str) -> None:
 
 def _settle(parent: int) -> None:
     """Hold nothing of the session but standard error, die with the parent, and never take long."""
+    if sys.platform == "win32":
+        from mcp_client.windows.processes import leave_with_parent
+
+        leave_with_parent(_MOST_SECONDS)
+        return
+    import resource
+
     if sys.platform == "linux":
         from mcp_client.sandbox.linux import libc
 

@@ -6,8 +6,8 @@ The supervisor stays as long as the server and has to stay small, so what speaks
 
 import json
 import os
-import select
 import sys
+from collections.abc import Mapping
 
 from mcp_client.app import App
 from mcp_client.resolution import Resolution
@@ -22,44 +22,85 @@ _BOOT = (
 _LAST_SECONDS = 1.0
 
 
-class Revalidation:
-    """One question under way; has its turns in the supervisor's loop, and ends with it at the latest."""
+if sys.platform == "win32":
+    from mcp_client.windows.processes import Helper
 
-    due_at: float | None = None
+    class Revalidation:
+        """One question under way; needs no turns in the supervisor's loop, and ends with it at the latest."""
 
-    def __init__(self, process: int) -> None:
-        """``process`` is a child of ours."""
-        self._process: int | None = process
-        self._end = _watch(process)
+        def __init__(self, process: Helper) -> None:
+            """``process`` is a child of ours."""
+            self._process = process
 
-    def watch(self, poll: select.poll) -> None:
-        """Register the process's end."""
-        if self._end is not None:
-            poll.register(self._end, select.POLLIN)
+        def finish(self, signals: int | None) -> None:
+            """After the session: a last second, or until ``signals`` is signalled; None gives it none."""
+            self._process.finish(signals, _LAST_SECONDS)
 
-    def move(self, poll: select.poll, ready: dict[int, int]) -> None:
-        """Reap it once it has ended."""
-        if self._end is not None and self._end in ready:
-            poll.unregister(self._end)
-            self._reap()
+    def _spawn(environment: Mapping[str, str]) -> Revalidation:
+        return Revalidation(Helper(_BOOT, environment))
 
-    def finish(self, signals: int | None) -> None:
-        """After the session: give it a last second, or until ``signals`` is readable; None gives it none."""
-        if self._end is not None and signals is not None:
-            poll = select.poll()
-            poll.register(self._end, select.POLLIN)
-            poll.register(signals, select.POLLIN)
-            poll.poll(_LAST_SECONDS * 1000)
-        if self._process is not None:
-            os.kill(self._process, 9)
-            self._reap()
+else:
+    import select
 
-    def _reap(self) -> None:
-        if self._process is not None:
-            os.waitpid(self._process, 0)
-        if self._end is not None:
-            os.close(self._end)
-        self._process = self._end = None
+    class Revalidation:
+        """One question under way; has its turns in the supervisor's loop, and ends with it at the latest."""
+
+        due_at: float | None = None
+
+        def __init__(self, process: int) -> None:
+            """``process`` is a child of ours."""
+            self._process: int | None = process
+            self._end = _watch(process)
+
+        def watch(self, poll: select.poll) -> None:
+            """Register the process's end."""
+            if self._end is not None:
+                poll.register(self._end, select.POLLIN)
+
+        def move(self, poll: select.poll, ready: dict[int, int]) -> None:
+            """Reap it once it has ended."""
+            if self._end is not None and self._end in ready:
+                poll.unregister(self._end)
+                self._reap()
+
+        def finish(self, signals: int | None) -> None:
+            """After the session: a last second, or until ``signals`` is readable; None gives it none."""
+            if self._end is not None and signals is not None:
+                poll = select.poll()
+                poll.register(self._end, select.POLLIN)
+                poll.register(signals, select.POLLIN)
+                poll.poll(_LAST_SECONDS * 1000)
+            if self._process is not None:
+                os.kill(self._process, 9)
+                self._reap()
+
+        def _reap(self) -> None:
+            if self._process is not None:
+                os.waitpid(self._process, 0)
+            if self._end is not None:
+                os.close(self._end)
+            self._process = self._end = None
+
+    def _spawn(environment: Mapping[str, str]) -> Revalidation:
+        process = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-c", _BOOT],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            ],
+        )
+        return Revalidation(process)
+
+    def _watch(process: int) -> int | None:
+        """A descriptor that becomes readable when the child ends, where there is such a thing."""
+        if sys.platform != "linux":
+            return None
+        try:
+            return os.pidfd_open(process)
+        except OSError:
+            return None
 
 
 def begin(app: App, resolution: Resolution, run_id: str) -> Revalidation | None:
@@ -75,26 +116,7 @@ def begin(app: App, resolution: Resolution, run_id: str) -> Revalidation | None:
         "parent": os.getpid(),
     }
     try:
-        process = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-c", _BOOT],
-            {**os.environ, GIVEN: json.dumps(given)},
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            ],
-        )
+        return _spawn({**os.environ, GIVEN: json.dumps(given)})
     except OSError:
         # Out of processes: the server matters more.
-        return None
-    return Revalidation(process)
-
-
-def _watch(process: int) -> int | None:
-    """A descriptor that becomes readable when the child ends, where there is such a thing."""
-    if sys.platform != "linux":
-        return None
-    try:
-        return os.pidfd_open(process)
-    except OSError:
         return None

@@ -7,11 +7,11 @@ and every text is redacted and bounded.
 """
 
 import os
-import pwd
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mcp_client import system
 from mcp_client.audit.redact import redact, redact_args, redact_url
 from mcp_client.resolution import Resolution
 
@@ -137,11 +137,7 @@ def _failure(event: str, run_id: str, reference: str, code: str, message: str) -
 def _head(event: str, run_id: str) -> Record:
     now = time.time_ns()
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
-    uid = os.getuid()
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        user = str(uid)
+    user, uid = system.account()
     return {
         "v": VERSION,
         "time": f"{seconds}.{now // 1_000_000 % 1000:03d}Z",

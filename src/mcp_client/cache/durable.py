@@ -7,19 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+from mcp_client import system
 from mcp_client.cache.staging import storage_errors
 
 _SYNC_FILE_RANGE_WRITE = 2
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-def sync_path(path: str) -> None:
-    """Wait until one file, or the list of names of one folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_early(descriptor: int) -> None:
@@ -40,7 +31,7 @@ def write_and_forget(descriptor: int, size: int) -> None:
 def watched_disk(folder: str) -> Iterator["Disk"]:
     """The disk below ``folder``, whose failed writes are noticed from now on."""
     with storage_errors(folder):
-        descriptor = os.open(folder, _FOLDER)
+        descriptor = system.open_fd(folder, os.O_RDONLY | system.O_CLOEXEC)
     try:
         yield Disk(folder, descriptor)
     finally:
@@ -60,6 +51,9 @@ class Disk:
 
         Raises ``disk-full`` and ``cache-unwritable``: some disks say only now that they have no room.
         """
+        if sys.platform == "win32":
+            # NTFS has a journal of names; the bytes follow in seconds, as without a flush elsewhere.
+            return
         if sys.platform != "linux":
             os.sync()
             return

@@ -1,12 +1,12 @@
 """The tables of ``metadata.db``, and how a database of any release gets them."""
 
-import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mcp_client import system
 from mcp_client.errors import MCPError
 
 # How long to wait for another process's transaction; they take milliseconds, a hung process takes for ever.
@@ -81,17 +81,16 @@ def prepare(connection: sqlite3.Connection, folder: str) -> None:
 @contextmanager
 def alone(folder: str) -> Iterator[None]:
     """Wait until no other process creates the database or moves it aside."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            descriptor = system.lock_folder(folder, system.LOCK_EX | system.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError from None
+            time.sleep(_POLL_SECONDS)
     try:
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError from None
-                time.sleep(_POLL_SECONDS)
         yield
     finally:
         os.close(descriptor)

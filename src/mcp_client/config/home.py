@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 
+from mcp_client import system
 from mcp_client.errors import MCPError, printable
 
 
@@ -33,6 +34,7 @@ def make_private(home: str) -> None:
     if not os.path.isdir(home):
         try:
             os.makedirs(home, mode=0o700, exist_ok=True)
+            system.close_to_others(home)
         except OSError:
             return
 

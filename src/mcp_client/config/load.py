@@ -5,6 +5,7 @@ memo beside the cache, and neither yaml nor pydantic is imported.
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -23,7 +24,13 @@ from mcp_client.config.settings import (
 from mcp_client.config.values import log_level, optional_duration, registry_url, switch
 from mcp_client.errors import MCPError, printable
 
-POLICY_FILE = "/etc/mcp/policy.yaml"
+if sys.platform == "win32":
+    from mcp_client.windows.places import common_folder
+
+    # The machine's own word: a variable would be the user's.
+    POLICY_FILE = os.path.join(common_folder(), "mcp", "policy.yaml")
+else:
+    POLICY_FILE = "/etc/mcp/policy.yaml"
 _FLAGS = {
     "registry": "--registry",
     "timeout": "--timeout",

@@ -4,13 +4,15 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 _PYTHON_NAME = re.compile(r"(?:python|pypy)[0-9.]*\Z")
 _PYTHON_QUESTION = (
     "import json, sys; print(json.dumps([list(sys.version_info[:3]), "
-    "[sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]]))"
+    "[sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix], "
+    "getattr(sys, '_base_executable', '')]))"
 )
 # A manifest is a stranger's text: nothing it names is executed here, outside the sandbox, but these.
 _ASKED = frozenset({"bun", "deno", "java", "node", "perl", "php", "ruby"})
@@ -30,12 +32,15 @@ def examine(path: str, name: str, environ: Mapping[str, str]) -> dict[str, Any] 
 def _examine_python(path: str, environ: Mapping[str, str]) -> dict[str, Any] | None:
     output = _ask([path, "-I", "-c", _PYTHON_QUESTION], environ)
     try:
-        version, prefixes = json.loads(output)
+        version, prefixes, base = json.loads(output)
     except ValueError:
         return None
     # A virtual environment is recognised by the path it is started with; anything else is its real path.
     in_venv = prefixes[0] != prefixes[2]
     executable = path if in_venv else _outside_usr(path)
+    if sys.platform == "win32":
+        # There python.exe of a virtual environment starts another one, which a server may not.
+        return {"executable": base or path, "version": version, "paths": [os.path.dirname(base or path)]}
     # Only what the interpreter says of itself, and itself: a wrapper's neighbours are none of its business.
     paths = _reduce([*prefixes, os.path.realpath(path)])
     if any(_too_broad(place, environ) for place in paths):
@@ -89,7 +94,7 @@ def _too_broad(place: str, environ: Mapping[str, str]) -> bool:
 
 
 def _ask(argv: list[str], environ: Mapping[str, str]) -> str:
-    quiet = {key: environ[key] for key in ("HOME", "PATH", "LANG") if key in environ}
+    quiet = {key: environ[key] for key in ("HOME", "PATH", "LANG", "SYSTEMROOT") if key in environ}
     try:
         answer = subprocess.run(  # noqa: S603  the host's own program, chosen by the operator's PATH
             argv,
