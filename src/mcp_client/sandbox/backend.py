@@ -1,5 +1,6 @@
 """One protocol for the sandboxes of all platforms, and the one for this host."""
 
+import os
 import sys
 from typing import Protocol
 
@@ -13,10 +14,10 @@ from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec
 class SandboxedProcess(Protocol):
     """A server that is built but waits; after release() it runs until its own end or kill().
 
-    ``events`` is readable when next_event() has something to say, ``diagnostics`` when the server wrote to
-    its standard error; ``controls`` is there after await_ready(). ``egress`` is a socket that brings what the
-    server wants to reach, where anything leads out; ``ingress`` is one that gives sockets in the server's
-    network, where it listens.
+    ``events`` is readable (on Windows: an event, and signalled) when next_event() has something to say,
+    ``diagnostics`` when the server wrote to its standard error; ``controls`` is there after await_ready().
+    ``egress`` is a socket that brings what the server wants to reach, where anything leads out; ``ingress``
+    is one that gives sockets in the server's network, where it listens.
     """
 
     pid: int
@@ -84,6 +85,10 @@ def open_backend(filter_folder: str, on_missing: OnMissing) -> Backend:
 
                 return RestrictedBackend(filter_folder, obstacle)
         return LinuxBackend(filter_folder)
+    if sys.platform == "win32":
+        from mcp_client.sandbox.windows.backend import WindowsBackend
+
+        return WindowsBackend(os.path.dirname(filter_folder))
     raise MCPError(
         "sandbox-unavailable",
         f"there is no sandbox for {sys.platform} yet, and nothing runs without one",

@@ -11,8 +11,15 @@ LIMITS = frozenset({"files", "processes", "memory", "cpu"})
 
 
 def missing_walls(controls: Iterable[Control]) -> list[Control]:
-    """The controls that must hold and do not."""
-    return [control for control in controls if control.state != "enforced" and control.name not in LIMITS]
+    """The controls that must hold and do not.
+
+    One that nothing mends is one that the platform never offers: it is reported and recorded, and no more.
+    """
+    return [
+        control
+        for control in controls
+        if control.state != "enforced" and control.mend is not None and control.name not in LIMITS
+    ]
 
 
 def refuse_missing(controls: Iterable[Control], on_missing: OnMissing) -> None:
