@@ -1,6 +1,7 @@
 """The story of ``mcp run``, from a reference to an outcome. Read this file first."""
 
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,9 +15,7 @@ from mcp_client.app import EMBEDDED_REGISTRY, App
 from mcp_client.audit import events
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError
-from mcp_client.executor.client import ClientWatch, watch_parent
 from mcp_client.executor.outcome import Outcome
-from mcp_client.executor.supervise import SignalInbox, Supervisor
 from mcp_client.journal import record_end, record_failure, start_record, unexpected
 from mcp_client.manifest.entrypoint import select_entrypoint
 from mcp_client.manifest.expand import expand
@@ -32,6 +31,13 @@ from mcp_client.runtimes.command import check_file, resolve_command
 from mcp_client.runtimes.find import Host
 from mcp_client.sandbox.enforcement import refuse_missing
 from mcp_client.sandbox.spec import SandboxSpec
+
+if sys.platform == "win32":
+    from mcp_client.executor.windows.client import ClientWatch, watch_parent
+    from mcp_client.executor.windows.supervise import SignalInbox, Supervisor
+else:
+    from mcp_client.executor.client import ClientWatch, watch_parent
+    from mcp_client.executor.supervise import SignalInbox, Supervisor
 
 if TYPE_CHECKING:
     from mcp_client.executor.egress import Egress
