@@ -1,6 +1,6 @@
 # Needs Python 3.11 or later, git and make; everything else is set up on first use, in .venv and .build.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test mutate test-vm test-binary lint fmt build bench install clean
+.PHONY: help setup demo run test mutate test-vm test-wine test-binary lint fmt build bench install clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -31,14 +31,18 @@ test-vm: .venv/.ready ## Run the security tests in a virtual machine with system
 	@bash tools/setup.sh tests
 	@bash tools/vm/test.sh $(ARGS)
 
+test-wine: .venv/.ready ## Run the Windows tests with a Windows Python in Wine (root installs it once)
+	@bash tools/wine/test.sh $(ARGS)
+
 mutate: .venv/.ready ## Switch the sandbox's controls off one by one: a security test must notice each
 	@$(VENV)/python tests/security/mutation/run.py $(ARGS)
 
 lint: .venv/.ready ## Check style, and types for each platform with a launcher or one to come
 	@$(VENV)/ruff check $(CODE)
 	@$(VENV)/ruff format --check $(CODE)
-	@$(VENV)/mypy --platform linux
-	@$(VENV)/mypy --platform darwin --follow-imports silent --exclude '/sandbox/linux/(?!channel\.py)|/network/linux/own'
+	@$(VENV)/mypy --platform linux --exclude /windows/
+	@$(VENV)/mypy --platform darwin --follow-imports silent --exclude '/sandbox/linux/(?!channel\.py)|/network/linux/own|/windows/'
+	@$(VENV)/mypy --config-file tools/mypy-windows.toml
 
 fmt: .venv/.ready ## Format the code and mend what ruff can mend
 	@$(VENV)/ruff check --fix-only $(CODE)

@@ -62,3 +62,9 @@ def printable(text: str, limit: int = 300) -> str:
         return text
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def harmless(text: str) -> bytes:
+    """``text`` for a terminal, its lines kept: controls and marks of direction are shown, not obeyed."""
+    shown = (c if c.isprintable() or c in "\n\r\t" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown).encode()

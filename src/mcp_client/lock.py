@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from mcp_client import system
 from mcp_client.config.values import registry_url
 from mcp_client.digest import parse_digest
 from mcp_client.errors import MCPError, printable
@@ -37,7 +38,7 @@ def read_lock(path: str) -> Locked:
     """
     try:
         # Not to wait for the other end of what is no file.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = system.open_fd(path, os.O_RDONLY | system.O_CLOEXEC | system.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             data = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError as error:
@@ -82,7 +83,7 @@ def write_lock(path: str, locked: Mapping[PackageReference, Resolution]) -> None
         try:
             with open(staged, "x", encoding="ascii") as file:
                 file.write(text)
-            os.replace(staged, target)
+            system.replace(staged, target)
         except OSError:
             if os.path.lexists(staged):
                 os.unlink(staged)

@@ -7,10 +7,10 @@ a run at the default level never pays for it.
 
 from __future__ import annotations
 
-import select
 import sys
 from contextlib import suppress
 
+from mcp_client import system
 from mcp_client.config.settings import LOG_LEVELS
 from mcp_client.errors import printable
 from mcp_client.light import TYPE_CHECKING
@@ -94,9 +94,7 @@ class Log:
 
 def _has_room() -> bool:
     """Whether a line can be written to standard error without waiting long for somebody to read."""
-    poll = select.poll()
-    poll.register(2, select.POLLOUT)
-    return bool(poll.poll(_PATIENCE_MILLISECONDS))
+    return system.has_room(2, _PATIENCE_MILLISECONDS)
 
 
 def _structlog(form: LogFormat) -> FilteringBoundLogger:

@@ -13,7 +13,6 @@ from mcp_client.app import EMBEDDED_REGISTRY
 from mcp_client.audit import events
 from mcp_client.compiled.find import Compiled, find_form
 from mcp_client.errors import MCPError
-from mcp_client.executor.client import ClientWatch, watch_parent
 from mcp_client.journal import record_end, record_failure, start_record, unexpected
 from mcp_client.light import TYPE_CHECKING, NamedTuple, sha256
 from mcp_client.manifest.entrypoint import select_entrypoint
@@ -27,6 +26,11 @@ from mcp_client.runtimes.command import check_file, find_interpreter, resolve_co
 from mcp_client.runtimes.find import Host
 from mcp_client.sandbox.enforcement import refuse_missing
 
+if sys.platform == "win32":
+    from mcp_client.executor.windows.client import ClientWatch, watch_parent
+else:
+    from mcp_client.executor.client import ClientWatch, watch_parent
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
@@ -38,6 +42,11 @@ if TYPE_CHECKING:
     from mcp_client.executor.egress import Egress
     from mcp_client.executor.outcome import Outcome
     from mcp_client.executor.proxied import ProxiedEgress
+
+    if sys.platform == "win32":
+        from mcp_client.executor.windows.supervise import SignalInbox, Supervisor
+    else:
+        from mcp_client.executor.supervise import SignalInbox, Supervisor
     from mcp_client.manifest.model import Entrypoint, Manifest
     from mcp_client.policy.model import Folder, Policy
     from mcp_client.reference import PackageReference
@@ -92,9 +101,8 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         door = _open_door(app, plan, request)
         process = app.backend.launch(plan.spec)
         # While others build: what was not needed so far.
-        from mcp_client.executor.supervise import SignalInbox, Supervisor
-
-        inbox = SignalInbox()
+        new_inbox, new_supervisor = _supervision()
+        inbox = new_inbox()
         try:
             egress = _open_egress(app, plan.policy, process)
             front = None
@@ -119,7 +127,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     asides = _begin_asides(app, plan, run_id)
     app.close()
     executor = app.settings.executor
-    supervisor = Supervisor(
+    supervisor = new_supervisor(
         process,
         inbox,
         parent=parent,
@@ -147,6 +155,15 @@ def run_package(app: App, request: RunRequest) -> Outcome:
     if front is not None and front.failure is not None:
         raise front.failure
     return outcome
+
+
+def _supervision() -> tuple[type[SignalInbox], type[Supervisor]]:
+    """Those of this platform."""
+    if sys.platform == "win32":
+        from mcp_client.executor.windows.supervise import SignalInbox, Supervisor
+    else:
+        from mcp_client.executor.supervise import SignalInbox, Supervisor
+    return SignalInbox, Supervisor
 
 
 def plan_run(

@@ -11,6 +11,7 @@ _ARCHITECTURES = {
     "aarch64": "arm64",
     "arm64": "arm64",
     "i386": "386",
+    "x86": "386",
     "i686": "386",
     "armv7l": "arm",
     "ppc64le": "ppc64le",

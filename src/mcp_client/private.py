@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 
+from mcp_client import system
 from mcp_client.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,21 +23,22 @@ if sys.platform == "darwin":
 else:
     from os.path import realpath as true_path
 
-__all__ = ("private_place", "read_private", "true_path", "write_private")
+__all__ = ("lies_in", "private_place", "read_private", "true_path", "write_private")
 
-_OTHERS_WRITE = 0o022
+_WRITE = 2
 
 
 def read_private(path: str, limit: int) -> bytes | None:
     """Up to ``limit`` bytes of a regular file of this user's that nobody else can write; None otherwise."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = system.open_fd(
+            path, os.O_RDONLY | system.O_CLOEXEC | system.O_NOFOLLOW | system.O_NONBLOCK
+        )
     except OSError:
         return None
     try:
-        found = os.fstat(descriptor)
-        ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
-        return os.read(descriptor, limit) if ours and not found.st_mode & _OTHERS_WRITE else None
+        ours = stat.S_ISREG(os.fstat(descriptor).st_mode) and system.is_own(descriptor)
+        return os.read(descriptor, limit) if ours and not system.exposure(descriptor) & _WRITE else None
     except OSError:
         return None
     finally:
@@ -51,13 +53,13 @@ def write_private(path: str, data: bytes) -> bool:
     staged = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = system.open_fd(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.O_CLOEXEC, 0o600)
     except OSError:
         return False
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
-        os.replace(staged, path)
+        system.replace(staged, path)
     except OSError:
         _discard(staged)
         return False
@@ -80,9 +82,19 @@ def private_place(path: str, places: Iterable[str]) -> str | None:
     spellings = {os.path.abspath(path), true_path(path)}
     for place in places:
         own = true_path(place)
-        if any(os.path.commonpath([one, own]) in {one, own} or _same(one, own) for one in spellings):
+        if any(lies_in(one, own) or lies_in(own, one) or _same(one, own) for one in spellings):
             return own
     return None
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether the absolute ``path`` is ``folder`` or below it, by its text."""
+    try:
+        # As the system compares names; what is on another drive has nothing in common.
+        common = os.path.commonpath([path, folder])
+    except ValueError:
+        return False
+    return os.path.normcase(common) == os.path.normcase(folder)
 
 
 def _same(one: str, other: str) -> bool:

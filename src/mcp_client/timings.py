@@ -8,6 +8,8 @@ The server's output passes us by, so that its first byte is only seen to have be
 of a write to a pipe, too.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import select
@@ -15,8 +17,10 @@ import stat
 import struct
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 # When this module is imported, which is the first thing that is done with --timings. The kernel tells a
 # process's start in steps of 10 ms only; the processor's time until now is more exact, and nearly the same.
@@ -88,16 +92,18 @@ class Timings:
             if not stat.S_ISCHR(os.fstat(_OUTPUT).st_mode):
                 self._writes = libc.watch_for_writes(f"/proc/self/fd/{_OUTPUT}")
 
-    def watch(self, poll: select.poll) -> None:
-        """Register what tells of the first byte."""
-        if self._writes is not None:
-            poll.register(self._writes, select.POLLIN)
+    if sys.platform != "win32":
 
-    def move(self, poll: select.poll, ready: dict[int, int]) -> None:
-        """Mark the first byte; there is no second one."""
-        if self._writes is not None and self._writes in ready:
-            poll.unregister(self._writes)
-            self.finish()
+        def watch(self, poll: select.poll) -> None:
+            """Register what tells of the first byte."""
+            if self._writes is not None:
+                poll.register(self._writes, select.POLLIN)
+
+        def move(self, poll: select.poll, ready: dict[int, int]) -> None:
+            """Mark the first byte; there is no second one."""
+            if self._writes is not None and self._writes in ready:
+                poll.unregister(self._writes)
+                self.finish()
 
     def finish(self) -> None:
         """Mark a first byte that nobody was told of, because the server ended right after it."""

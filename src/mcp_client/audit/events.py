@@ -9,9 +9,9 @@ else. Records name variables but never hold their values, and every text is reda
 from __future__ import annotations
 
 import os
-import pwd
 import time
 
+from mcp_client import system
 from mcp_client.audit.redact import redact, redact_args, redact_url
 from mcp_client.light import TYPE_CHECKING
 
@@ -153,11 +153,7 @@ def _failure(event: str, run_id: str, reference: str, code: str, message: str) -
 def _head(event: str, run_id: str) -> Record:
     now = time.time_ns()
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
-    uid = os.getuid()
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        user = str(uid)
+    user, uid = system.account()
     return {
         "v": VERSION,
         "time": f"{seconds}.{now // 1_000_000 % 1000:03d}Z",

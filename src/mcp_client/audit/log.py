@@ -11,11 +11,11 @@ between leaves at most one torn line, which the next writer closes and :meth:`Au
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import time
 
+from mcp_client import system
 from mcp_client.errors import MCPError, printable
 from mcp_client.light import TYPE_CHECKING, NamedTuple, sha256
 from mcp_client.plainjson import dumps, loads
@@ -31,7 +31,7 @@ _BLOCK = 8192
 _MAX_PROBLEMS = 100
 _MODE = 0o600
 _LINK = len(',"prev":"sha256:') + 64 + len('"}\n')
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FLAGS = system.O_CLOEXEC | system.O_NOFOLLOW | system.O_NONBLOCK
 
 
 class VerifiedChain(NamedTuple):
@@ -97,7 +97,7 @@ class AuditLog:
         """The log, open and locked, with room for ``size`` more bytes before it must be rotated."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
-            fd = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT | _FLAGS, _MODE)
+            fd = system.open_fd(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT | _FLAGS, _MODE)
             try:
                 if self._is_ready(fd, size, deadline):
                     return fd
@@ -110,15 +110,15 @@ class AuditLog:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        _lock(fd, fcntl.LOCK_EX, deadline)
+        _lock(fd, system.LOCK_EX, deadline)
         if not _is_still(fd, self._file):
             return False
         found = os.fstat(fd)
         if found.st_size and found.st_size + size > self._max_size:
             self._rotate()
             return False
-        if stat.S_IMODE(found.st_mode) != _MODE and found.st_uid == os.geteuid():
-            os.fchmod(fd, 0o600)
+        if stat.S_IMODE(found.st_mode) != _MODE and system.is_own(fd):
+            system.fchmod(fd, 0o600)
         return True
 
     def _open_to_read(self) -> int | None:
@@ -126,11 +126,11 @@ class AuditLog:
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
-                fd = os.open(self._file, os.O_RDONLY | _FLAGS)
+                fd = system.open_fd(self._file, os.O_RDONLY | _FLAGS)
             except FileNotFoundError:
                 return None
             try:
-                _lock(fd, fcntl.LOCK_SH, deadline)
+                _lock(fd, system.LOCK_SH, deadline)
                 if _is_still(fd, self._file):
                     return fd
             except BaseException:
@@ -144,7 +144,7 @@ class AuditLog:
             older = f"{self._file}.{number}"
             newer = f"{self._file}.{number - 1}" if number > 1 else self._file
             try:
-                os.replace(newer, older)
+                system.replace(newer, older)
             except FileNotFoundError:
                 continue
 
@@ -182,7 +182,7 @@ class AuditLog:
 
     def _last_rotated_line(self) -> bytes | None:
         try:
-            fd = os.open(f"{self._file}.1", os.O_RDONLY | _FLAGS)
+            fd = system.open_fd(f"{self._file}.1", os.O_RDONLY | _FLAGS)
         except FileNotFoundError:
             return None
         try:
@@ -232,7 +232,7 @@ def _lock(fd: int, kind: int, deadline: float) -> None:
     """Take the lock, polling: a writer that was stopped (SIGSTOP) must not stop everyone for good."""
     while True:
         try:
-            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            system.flock(fd, kind | system.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise OSError(errno.EAGAIN, "locked by another process") from None
@@ -258,6 +258,6 @@ def _last_line(fd: int, size: int) -> tuple[bytes | None, bool]:
     while start and b"\n" not in tail[:-1]:
         step = min(_BLOCK, start)
         start -= step
-        tail = os.pread(fd, step, start) + tail
+        tail = system.pread(fd, step, start) + tail
     torn = not tail.endswith(b"\n")
     return (tail if torn else tail[:-1]).rpartition(b"\n")[2], torn

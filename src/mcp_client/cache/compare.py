@@ -6,6 +6,7 @@ import stat
 from io import FileIO
 from typing import NamedTuple
 
+from mcp_client import system
 from mcp_client.cache.bytestream import ByteStream
 from mcp_client.cache.gunzip import gunzip
 from mcp_client.cache.tar import Member, read_members
@@ -35,7 +36,9 @@ class _Different(Exception):  # noqa: N818  an answer, not an error
 def is_intact(path: str, digest: Digest) -> bool:
     """Whether the file ``path`` holds exactly the bytes of ``digest``."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = system.open_fd(
+            path, os.O_RDONLY | system.O_NOFOLLOW | system.O_NONBLOCK | system.O_CLOEXEC
+        )
     except OSError:
         return False
     try:
@@ -99,7 +102,7 @@ def _compare(tree: str, found: dict[str, _Found], stream: ByteStream) -> None:
     for path, entry in found.items():
         if path not in expected:
             raise _Different(f"{_shown(path)} does not belong there")
-        if entry.kind == "folder" and entry.mode != _FOLDER_MODE:
+        if system.KEEPS_MODES and entry.kind == "folder" and entry.mode != _FOLDER_MODE:
             raise _Different(f"{_shown(path)} has mode {entry.mode:o}")
 
 
@@ -121,7 +124,7 @@ def _compare_entry(
 
 def _compare_file(place: str, path: str, entry: _Found, member: Member, stream: ByteStream) -> None:
     mode = _PROGRAM_MODE if member.mode & 0o111 else _FILE_MODE
-    if entry.mode != mode:
+    if system.KEEPS_MODES and entry.mode != mode:
         raise _Different(f"{_shown(path)} has mode {entry.mode:o} instead of {mode:o}")
     if entry.size != member.size:
         raise _Different(f"{_shown(path)} has {entry.size} bytes instead of {member.size}")
@@ -149,7 +152,8 @@ def _compare_hard_link(tree: str, found: dict[str, _Found], path: str, target: s
 
 
 def _opened(place: str) -> FileIO:
-    return open(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0)
+    descriptor = system.open_fd(place, os.O_RDONLY | system.O_NOFOLLOW | system.O_CLOEXEC)
+    return open(descriptor, "rb", buffering=0)
 
 
 def _kind(mode: int) -> str:

@@ -4,7 +4,6 @@ A form of a tree is its double: the same files by hard links, so they take no ro
 identity.py watches in the tree is copied, since a new link changes the time of a file's inode.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from mcp_client import system
 from mcp_client.cache.compiled import compiled_folder
 from mcp_client.cache.durable import watched_disk
 from mcp_client.cache.identity import identify, named_in
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mcp_client.cache.store import Cache
 
 _FOLDER_MODE, _FILE_MODE, _PROGRAM_MODE = 0o555, 0o444, 0o555
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Interpreters that one package was started with, each with its form; the oldest goes first.
 _MOST_FORMS = 4
 _NOTE = (
@@ -65,10 +64,10 @@ class Form(NamedTuple):
             os.unlink(place)
         except FileNotFoundError:
             pass
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = system.open_fd(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
             file.write(data)
-            os.fchmod(descriptor, _FILE_MODE)
+            system.fchmod(descriptor, _FILE_MODE)
         return True
 
 
@@ -95,14 +94,14 @@ def double_tree(cache: "Cache", digest: Digest, form: Form, most_bytes: int) -> 
             path = os.path.join(inside, item.name)
             target = os.path.join(form.folder, path)
             if item.is_symlink():
-                os.symlink(os.readlink(item.path), target)
+                system.symlink(os.readlink(item.path), target)
             elif item.is_dir(follow_symlinks=False):
                 os.mkdir(target, 0o755)
                 folders.append(path)
             elif path in watched:
                 left -= _copy_file(item, target, left)
             else:
-                os.link(item.path, target, follow_symlinks=False)
+                system.link(item.path, target)
 
 
 def _copy_file(item: os.DirEntry[str], target: str, most_bytes: int) -> int:
@@ -178,7 +177,7 @@ def content_digest(folder: str) -> str:
             if stat.S_ISLNK(mode):
                 about = f"link {os.readlink(path)}"
             elif stat.S_ISREG(mode):
-                opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                opened = system.open_fd(path, os.O_RDONLY | system.O_NOFOLLOW | system.O_CLOEXEC)
                 with open(opened, "rb") as file:
                     about = hashlib.file_digest(file, "sha256").hexdigest()
             else:
@@ -205,14 +204,14 @@ def _raise(error: OSError) -> None:
 @contextmanager
 def _alone_in(parent: str) -> Iterator[bool]:
     """Whether no server runs from a form in ``parent``, and none begins to."""
-    descriptor = os.open(parent, _FOLDER)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
+        descriptor = system.lock_folder(parent, system.LOCK_EX | system.LOCK_NB)
+    except OSError:
+        # In use, or on a file system without locks.
+        yield False
+        return
+    try:
+        yield True
     finally:
         os.close(descriptor)
 

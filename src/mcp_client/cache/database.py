@@ -7,11 +7,10 @@ and what can still be read of that is taken over.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import time
 
+from mcp_client import system
 from mcp_client.cache.schema import BUSY_SECONDS, alone, prepare
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
@@ -151,7 +150,7 @@ class Database:
             # Not to be waited for: a file system without locks answers as if somebody had one.
             connection = self._prepared(wait=0.0)
             if connection is None:
-                if self.writable and _has_locks(self._path):
+                if self.writable and system.has_record_locks(self._path):
                     connection = self._prepared(wait=BUSY_SECONDS)
                 if connection is None:
                     # Nobody can write here, so no lock and no journal are needed.
@@ -172,7 +171,7 @@ class Database:
             if not isinstance(error, sqlite3.OperationalError):
                 raise
             is_last = wait > 0 or not _is_busy(error)
-            if is_last and self.writable and _has_locks(self._path):
+            if is_last and self.writable and system.has_record_locks(self._path):
                 raise
             return None
         return connection
@@ -220,24 +219,6 @@ def _connect(place: str, wait: float = 0.0, *, uri: bool = False) -> sqlite3.Con
 
 def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _has_locks(path: str) -> bool:
-    """Whether the file system knows the locks that SQLite takes (fcntl(2)); asked at a byte nobody uses.
-
-    Closing the file drops every lock this process has on it, so there must be no connection.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return True
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 1 << 40)
-    except OSError as error:
-        return error.errno in {errno.EAGAIN, errno.EACCES}
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -1,26 +1,16 @@
 """Put what was written on the disk: a power cut must not leave a published entry half empty."""
 
 import ctypes
-import fcntl
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+from mcp_client import system
 from mcp_client.cache.staging import storage_errors
 
 _SYNC_FILE_RANGE_WRITE = 2
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-def sync_path(path: str) -> None:
-    """Wait until one file, or the list of names of one folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _flush(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_early(descriptor: int) -> None:
@@ -41,7 +31,7 @@ def write_and_forget(descriptor: int, size: int) -> None:
 def watched_disk(folder: str) -> Iterator["Disk"]:
     """The disk below ``folder``, whose failed writes are noticed from now on."""
     with storage_errors(folder):
-        descriptor = os.open(folder, _FOLDER)
+        descriptor = system.open_fd(folder, os.O_RDONLY | system.O_CLOEXEC)
     try:
         yield Disk(folder, descriptor)
     finally:
@@ -61,27 +51,19 @@ class Disk:
 
         Raises ``disk-full`` and ``cache-unwritable``: some disks say only now that they have no room.
         """
+        if sys.platform == "win32":
+            # NTFS has a journal of names; the bytes follow in seconds, as without a flush elsewhere.
+            return
         if sys.platform != "linux":
-            os.sync()
-            _flush(self._descriptor)
+            with storage_errors(self._folder):
+                os.sync()
+                system.sync_path(self._folder)
             return
         # syncfs(2) reports what could not be written since Linux 5.8.
         if _libc().syncfs(self._descriptor) != 0:
             number = ctypes.get_errno()
             with storage_errors(self._folder):
                 raise OSError(number, os.strerror(number), self._folder)
-
-
-def _flush(descriptor: int) -> None:
-    """fsync(2) of macOS leaves the data in the drive's cache; F_FULLFSYNC (fcntl(2)) does not."""
-    if sys.platform == "darwin":
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        except OSError:
-            # A network's file system has no such thing.
-            os.fsync(descriptor)
-    else:
-        os.fsync(descriptor)
 
 
 @cache

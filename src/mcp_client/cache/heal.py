@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from mcp_client import system
 from mcp_client.cache.compare import find_difference, is_intact
 from mcp_client.cache.compiled_publish import find_change, forget_compiled
 from mcp_client.cache.identity import is_copy
@@ -63,12 +64,13 @@ def restore(cache: "Cache", digest: Digest, noted: str) -> bool:
             return False
         with _kept(cache, tree):
             difference = find_difference(tree, archive, cache.settings) if os.path.lexists(tree) else ""
-            if difference is None:
-                settle(cache, digest)
-                return True
-            # Its files may be those of the damaged tree.
-            forget_compiled(cache, digest)
-            moved = quarantine(cache.settings, "tree", digest, tree)
+        if difference is None:
+            settle(cache, digest)
+            return True
+        # Its files may be those of the damaged tree.
+        forget_compiled(cache, digest)
+        # No longer kept: on Windows what is kept cannot be moved.
+        moved = quarantine(cache.settings, "tree", digest, tree)
         if moved is not None:
             cache.warn(
                 f"an unpacked package was changed ({difference}), was moved to {moved} and is unpacked anew"
@@ -91,7 +93,7 @@ def settle(cache: "Cache", digest: Digest) -> None:
     """Note the identity of a tree that was proven; its root may still be open from a removal that failed."""
     tree = cache.tree_path(digest)
     with suppress(OSError):
-        if os.lstat(tree).st_mode & _FULL_MODE != _TREE_MODE:
+        if system.KEEPS_MODES and os.lstat(tree).st_mode & _FULL_MODE != _TREE_MODE:
             os.chmod(tree, _TREE_MODE)
     cache.note_tree(digest)
 
@@ -140,8 +142,8 @@ def _verify_tree(cache: "Cache", entry: "Entry", intact: set[Digest]) -> Finding
             return Finding(entry, "unproven", f"its bundle is {'not here' if missing else 'damaged'}")
         with _kept(cache, entry.path):
             difference = find_difference(entry.path, archive, cache.settings)
-            if difference is not None:
-                return _damaged(cache, entry, difference)
+        if difference is not None:
+            return _damaged(cache, entry, difference)
         if cache.writable and not cache.is_noted(entry.digest):
             settle(cache, entry.digest)
         return Finding(entry, "whole")

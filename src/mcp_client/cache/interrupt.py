@@ -1,13 +1,20 @@
 """Break off the main thread's work in order: by the signals that end a process, or by another thread."""
 
 import signal
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import current_thread, get_ident, main_thread
 from types import FrameType, TracebackType
 from typing import Self
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+if sys.platform == "win32":
+    # Nothing there ends a wait for the network: it ends in its own time.
+    _ENDING: tuple[signal.Signals, ...] = (signal.SIGTERM,)
+    _URGENT: signal.Signals | None = None
+else:
+    _ENDING = (signal.SIGTERM, signal.SIGHUP)
+    _URGENT = signal.SIGURG
 
 
 class _Ended(BaseException):
@@ -69,9 +76,9 @@ class Wait:
 
     def __enter__(self) -> Self:
         """In any other thread than the main one a wait is not broken off, and ends in its own time."""
-        if current_thread() is main_thread():
+        if _URGENT is not None and current_thread() is main_thread():
             self._thread = get_ident()
-            self._before = signal.signal(signal.SIGURG, self._on_signal)
+            self._before = signal.signal(_URGENT, self._on_signal)
         return self
 
     def __exit__(
@@ -79,8 +86,8 @@ class Wait:
     ) -> None:
         """Listen no more."""
         self._waiting = False
-        if self._thread:
-            signal.signal(signal.SIGURG, self._before or signal.SIG_DFL)
+        if _URGENT is not None and self._thread:
+            signal.signal(_URGENT, self._before or signal.SIG_DFL)
 
     def each(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """``chunks``; while one is awaited the wait may end with the error of break_off()."""
@@ -97,14 +104,14 @@ class Wait:
     def break_off(self, error: BaseException) -> None:
         """End the wait with ``error``, from another thread."""
         self._error = error
-        if self._thread:
+        if sys.platform != "win32" and self._thread:
             signal.pthread_kill(self._thread, signal.SIGURG)
 
     def _next(self, iterator: Iterator[bytes]) -> bytes | None:
         try:
             self._waiting = True
             # The signal may have come just before.
-            self._on_signal(signal.SIGURG, None)
+            self._on_signal(0, None)
             return next(iterator, None)
         finally:
             self._waiting = False

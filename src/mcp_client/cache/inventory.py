@@ -1,7 +1,6 @@
 """What is stored, how much it takes, and how it is removed."""
 
 import errno
-import fcntl
 import os
 import secrets
 import time
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from mcp_client import system
 from mcp_client.cache.compiled import COMPILED
 from mcp_client.cache.quarantine import size_of
 from mcp_client.cache.staging import STAGING, make_folder, remove_tree, storage_errors
@@ -138,14 +138,13 @@ def _measure(kind: str, path: str) -> tuple[int, float]:
 
 def lock_unused(entry: Entry) -> int:
     """An exclusive lock on the entry's folder. Raises ``in-use`` while a server runs from it, and OSError."""
-    descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = -1
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = system.lock_folder(entry.path, system.LOCK_EX | system.LOCK_NB)
         # Removed and stored anew before the lock was ours, it is another folder, and another lock.
         if not os.path.samestat(os.stat(entry.path), os.fstat(descriptor)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), entry.path)
     except BlockingIOError as error:
-        os.close(descriptor)
         raise MCPError(
             "in-use",
             f"a server is running from {entry.digest}",
@@ -153,7 +152,8 @@ def lock_unused(entry: Entry) -> int:
             details={"digest": str(entry.digest)},
         ) from error
     except OSError:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
         raise
     return descriptor
 

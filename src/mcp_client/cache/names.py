@@ -5,6 +5,7 @@ CVE-2024-12718).
 """
 
 import re
+import sys
 import unicodedata
 
 from mcp_client.cache.refusals import unsafe
@@ -14,6 +15,11 @@ _MAX_COMPONENT = 255
 _MAX_DEPTH = 100
 _MAX_LINKS_IN_A_ROW = 40  # as in the kernel, path_resolution(7)
 _DRIVE = re.compile(r"[A-Za-z]:")
+# "Naming Files, Paths, and Namespaces" of the Windows documentation; superscript digits count as digits.
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\Z", re.IGNORECASE
+)
+_NOT_IN_NAMES = frozenset('<>:"|?*')
 
 
 class Node:
@@ -102,6 +108,8 @@ def checked_path(name: str) -> str:
     if not is_plain(name) or name.startswith("/") or _DRIVE.match(name):
         raise unsafe(name, "is not a plain relative path")
     parts = [part for part in name.split("/") if part not in {"", "."}]
+    if sys.platform == "win32" and not all(map(is_windows_name, parts)):
+        raise unsafe(name, "has a name that Windows reads in its own way")
     if len(parts) > _MAX_DEPTH or any(part == ".." or len(part.encode()) > _MAX_COMPONENT for part in parts):
         raise unsafe(name, "is not a plain relative path")
     return "/".join(parts)
@@ -110,3 +118,12 @@ def checked_path(name: str) -> str:
 def is_plain(path: str) -> bool:
     """Short enough, nothing a terminal or another system reads in its own way."""
     return len(path.encode()) <= _MAX_PATH and "\\" not in path and path.isprintable()
+
+
+def is_windows_name(name: str) -> bool:
+    """Whether Windows takes ``name`` for what it is: no device, no stream, nothing at the end that it drops.
+
+    A device is one whatever extension follows, with spaces before that (``nul .txt``).
+    """
+    stem = name.partition(".")[0].rstrip(" ")
+    return not (name.endswith((".", " ")) or _NOT_IN_NAMES.intersection(name) or _DEVICE.match(stem))

@@ -9,7 +9,8 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 
-from mcp_client.cache.durable import sync_path, watched_disk
+from mcp_client import system
+from mcp_client.cache.durable import watched_disk
 from mcp_client.cache.interrupt import Wait
 from mcp_client.cache.receive import Taker, new_file, read_file, receive
 from mcp_client.cache.staging import locked, make_folder, staging_folder, storage_errors
@@ -41,8 +42,8 @@ def publish_artifact(
             with new_file(file) as write:
                 receive(kind, descriptor, _from(chunks), limit, [write])
             with storage_errors(path):
-                sync_path(file)
-                sync_path(folder)
+                system.sync_path(file)
+                system.sync_folder(folder)
                 _publish(cache, folder, os.path.dirname(path), staging)
     return path
 
@@ -101,7 +102,7 @@ def _publish_stored(
 ) -> int | None:
     """Unpack a bundle that is here; None when there is none, or it is not what it was."""
     try:
-        opened = os.open(archive, os.O_RDONLY | os.O_CLOEXEC)
+        opened = system.open_fd(archive, os.O_RDONLY | system.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -192,7 +193,7 @@ def _move(path: str, target: str) -> None:
 def _close_tree(tree: str) -> None:
     """Finish what a process that was killed after its rename began."""
     try:
-        if stat.S_IMODE(os.stat(tree).st_mode) != _TREE_MODE:
+        if system.KEEPS_MODES and stat.S_IMODE(os.stat(tree).st_mode) != _TREE_MODE:
             os.chmod(tree, _TREE_MODE)
     except OSError:
         return

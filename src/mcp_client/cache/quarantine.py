@@ -4,7 +4,6 @@ They stay for a week, and together they take at most a tenth of ``cache.max_size
 tell when, how large and what: ``<seconds>-<bytes>-<kind>-<digest>-<random>``.
 """
 
-import fcntl
 import os
 import re
 import secrets
@@ -12,6 +11,7 @@ import stat
 import time
 from contextlib import suppress
 
+from mcp_client import system
 from mcp_client.cache.staging import make_folder, remove_tree, storage_errors
 from mcp_client.config.settings import CacheSettings
 from mcp_client.digest import Digest
@@ -35,7 +35,7 @@ def quarantine(settings: CacheSettings, kind: str, digest: Digest, path: str) ->
             if is_folder:
                 # Moving a folder elsewhere writes in it.
                 os.chmod(path, 0o755)
-            os.rename(path, os.path.join(folder, name))
+            system.rename(path, os.path.join(folder, name))
         except FileNotFoundError:
             return None
     sweep(settings)
@@ -84,9 +84,8 @@ def _delete(path: str) -> bool:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             os.unlink(path)
             return True
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = system.lock_folder(path, system.LOCK_EX | system.LOCK_NB)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_tree(path)
         finally:
             os.close(descriptor)

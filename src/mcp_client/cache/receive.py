@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 
+from mcp_client import system
 from mcp_client.cache.durable import write_and_forget
 from mcp_client.cache.staging import storage_errors, write_all
 from mcp_client.digest import Digest
@@ -44,7 +45,7 @@ def receive(
 def new_file(path: str) -> Iterator[Taker]:
     """What writes to the new file ``path``, which is read-only and complete when the block is left."""
     with storage_errors(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = system.open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.O_CLOEXEC, 0o600)
 
     written = early = 0
 
@@ -60,7 +61,7 @@ def new_file(path: str) -> Iterator[Taker]:
     try:
         yield write
         with storage_errors(path):
-            os.fchmod(descriptor, 0o444)
+            system.fchmod(descriptor, 0o444)
     finally:
         os.close(descriptor)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 
+from mcp_client import system
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
 
@@ -94,22 +94,18 @@ class alone:  # noqa: N801  reads as the statement it is used as
     """Wait until no other process creates the database or moves it aside."""
 
     def __init__(self, folder: str) -> None:
-        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folder = folder
 
     def __enter__(self) -> None:
         """Raises TimeoutError."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._descriptor = system.lock_folder(self._folder, system.LOCK_EX | system.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    os.close(self._descriptor)
                     raise TimeoutError from None
                 time.sleep(_POLL_SECONDS)
-            except OSError:
-                os.close(self._descriptor)
-                raise
             else:
                 return
 

@@ -5,7 +5,6 @@ a folder nobody holds is a leftover of a killed one, and the next writer removes
 """
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from threading import Event
 
 from filelock import FileLock, Timeout
 
+from mcp_client import system
 from mcp_client.cache.interrupt import ended_tidily
 from mcp_client.errors import MCPError
 
@@ -23,8 +23,6 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # What flock(2) and its imitations say on file systems without locks: NFS, SMB, 9p, FUSE.
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
 _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-# What flock(2) says of a folder where it is made of byte-range locks (NFS), or where there are none.
-_NO_LOCKS = frozenset({errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 STAGING = "staging"
 _begun: set[str] = set()
@@ -164,29 +162,17 @@ def _new_folder(parent: str) -> tuple[str, int]:
 
 
 def _locked_folder(path: str) -> int:
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError as error:
-        # Where nobody can lock folders nobody sweeps either.
-        if error.errno not in _NO_LOCKS:
-            os.close(lock)
-            raise
-    return lock
+    # Where nobody can lock folders nobody sweeps either.
+    return system.lock_folder(path, system.LOCK_EX, required=False)
 
 
 def _sweep(parent: str) -> None:
     for name in os.listdir(parent):
         path = os.path.join(parent, name)
         try:
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_tree(path)
+            lock = system.lock_folder(path, system.LOCK_EX | system.LOCK_NB)
         except OSError:
             # Somebody works in it.
             continue
-        finally:
-            os.close(lock)
+        remove_tree(path)
+        os.close(lock)

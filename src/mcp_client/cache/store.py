@@ -6,11 +6,10 @@ it is needed.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import time
 
+from mcp_client import system
 from mcp_client.cache.database import Database
 from mcp_client.cache.identity import identify, is_same, named_in
 from mcp_client.cache.resolutions import Resolutions
@@ -34,8 +33,6 @@ _FILES: Mapping[str, tuple[str, str]] = {
     "manifest": ("manifests", "manifest.json"),
     "bundle": ("bundles", "bundle.tar.gz"),
 }
-# What flock(2) and its imitations say on file systems without locks: NFS, SMB, 9p, FUSE.
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL})
 _NOTE = (
     "insert into entry (kind, digest, size, stored, identity) values (?, ?, ?, ?, ?) "
     "on conflict (kind, digest) do update set size = excluded.size, identity = excluded.identity"
@@ -128,12 +125,7 @@ class Cache:
         """
         descriptor = -1
         try:
-            descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
+            descriptor = system.lock_folder(tree, system.LOCK_SH | system.LOCK_NB, required=False)
             # It may have been moved away, and another one unpacked, before the lock was ours.
             if not os.path.samestat(os.stat(tree), os.fstat(descriptor)):
                 raise FileNotFoundError

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterable
 
+from mcp_client import system
 from mcp_client.cache.bytestream import ByteStream
 from mcp_client.cache.durable import write_early
 from mcp_client.cache.names import Folder, Link, Node, check_link, checked_path, child, is_plain
@@ -164,7 +165,8 @@ class _Tree:
 
     def _make_file(self, target: str, member: Member, stream: ByteStream) -> None:
         mode = 0o555 if member.mode & 0o111 else 0o444
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.O_NOFOLLOW | system.O_CLOEXEC
+        descriptor = system.open_fd(target, flags, mode)
         try:
             left = member.size
             while left and (data := stream.read_some(min(left, _CHUNK))):
@@ -176,7 +178,7 @@ class _Tree:
                 write_early(descriptor)
             # Compiled Python in a bundle is used only if its source has the time it was compiled from.
             modified = min(member.modified, _LATEST)
-            os.utime(descriptor, (modified, modified))
+            system.set_modified(descriptor, target, modified)
         finally:
             os.close(descriptor)
 
@@ -185,13 +187,13 @@ class _Tree:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) == mode:
             self._exact.add(mode)
         else:
-            os.fchmod(descriptor, mode)
+            system.fchmod(descriptor, mode)
 
     def _make_link(self, to: str, target: str) -> None:
-        os.symlink(to, target)
+        system.symlink(to, target)
 
     def _make_hard_link(self, to: str, target: str) -> None:
-        os.link(to, target, follow_symlinks=False)
+        system.link(to, target)
 
 
 class _Rehearsal(_Tree):

@@ -23,7 +23,11 @@ def take_stock_of_the_caller() -> None:
             os.set_inheritable(descriptor, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  for good
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        for stream in (sys.stdout, sys.stderr):
+            # On a pipe it would be the machine's code page, with another kind of line end.
+            stream.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    else:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 

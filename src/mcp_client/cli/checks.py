@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from mcp_client import platforms
+from mcp_client import platforms, system
 from mcp_client.app import EMBEDDED_REGISTRY, App
 from mcp_client.config.units import format_size
 from mcp_client.errors import MCPError, printable
@@ -79,11 +79,13 @@ def _home(home: str) -> Probe:
     probe = _attempt("home folder", lambda: _writable_folder(home))
     if not probe.works or not os.path.isdir(home):
         return probe
-    status = os.stat(home)
-    if status.st_uid != os.geteuid():
+    folder = system.open_fd(home, os.O_RDONLY | system.O_CLOEXEC)
+    own, exposed = system.is_own(folder), system.exposure(folder)
+    os.close(folder)
+    if not own:
         detail, mend = f"{home} belongs to another user", "set MCP_HOME to a folder of your own"
         return Probe("home folder", False, detail, mend, required=True)
-    if stat.S_IMODE(status.st_mode) & 0o022:
+    if exposed & 2:
         detail, mend = f"{home} can be changed by other users", f"chmod go-w {home}"
         return Probe("home folder", False, detail, mend, required=True)
     return probe
@@ -122,7 +124,7 @@ def _audit_file(path: str) -> str:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
         # Opened to append and closed again: no record is made of a look.
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)))
+        os.close(system.open_fd(path, os.O_WRONLY | os.O_APPEND | system.O_NOFOLLOW))
     return path
 
 

@@ -1,9 +1,12 @@
 """Options of ``mcp run`` for servers that speak HTTP."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from mcp_client.errors import MCPError
 
 if TYPE_CHECKING:
     from mcp_client.serving import EndpointRequest
@@ -45,6 +48,14 @@ def endpoint_request(
     if stdio and listens:
         raise click.UsageError(
             "--stdio listens nowhere: leave out --port, --host, --token and --allow-origin"
+        )
+    if sys.platform == "win32":
+        if not listens and not stdio:
+            return None
+        raise MCPError(
+            "sandbox-unavailable",
+            "a server that listens needs a network of its own, and Windows offers none",
+            hint="run it on Linux, or ask for its version that speaks over standard input and output",
         )
     from mcp_client.serving import EndpointRequest
 

@@ -1,5 +1,6 @@
 """What a server starts from: its package's tree, or what was compiled of it for this very interpreter."""
 
+import sys
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Literal, NamedTuple
@@ -48,7 +49,9 @@ def find_form(
 ) -> Compiled:
     """What there is for this package and ``interpreter``; ``variables`` are the names of all it will have."""
     recipe = None
-    if app.settings.executor.compile and interpreter is not None and _OWN_WAYS.isdisjoint(variables):
+    # Nobody has tried it elsewhere.
+    wanted = sys.platform == "linux" and app.settings.executor.compile
+    if wanted and interpreter is not None and _OWN_WAYS.isdisjoint(variables):
         recipe = _recipe(app, package, interpreter)
     if recipe is None:
         return Compiled(package.tree)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mcp_client import system
 from mcp_client.config.document import MAX_SIZE, Document, DocumentError, KeyPath, parse_document
 from mcp_client.config.memo import unreadable
 from mcp_client.config.schema import ConfigFile, PolicyFile, Section, known_keys
@@ -71,7 +72,7 @@ def _read_bytes(path: str) -> bytes:
     if path == os.devnull:
         return b""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = system.open_fd(path, os.O_RDONLY | system.O_CLOEXEC | system.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise unreadable(path, "not a regular file")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from mcp_client import system
 from mcp_client.errors import MCPError, printable
 from mcp_client.light import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ def make_private(home: str) -> None:
     if not os.path.isdir(home):
         try:
             os.makedirs(home, mode=0o700, exist_ok=True)
+            system.close_to_others(home)
         except OSError:
             return
 

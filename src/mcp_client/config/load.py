@@ -7,6 +7,7 @@ memo beside the cache, and neither yaml nor pydantic is imported.
 from __future__ import annotations
 
 import os
+import sys
 
 from mcp_client.config import memo
 from mcp_client.config.home import make_private, refuse_foreign, user_folder
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-POLICY_FILE = "/etc/mcp/policy.yaml"
+if sys.platform == "win32":
+    from mcp_client.windows.places import common_folder
+
+    # The machine's own word: a variable would be the user's.
+    POLICY_FILE = os.path.join(common_folder(), "mcp", "policy.yaml")
+else:
+    POLICY_FILE = "/etc/mcp/policy.yaml"
 _FLAGS = {
     "registry": "--registry",
     "timeout": "--timeout",

@@ -12,19 +12,14 @@ import os
 import select
 import time
 
+from mcp_client.errors import harmless
+
 # What poll(2) promises to fit into a pipe that is writable (pipe(7), PIPE_BUF).
 _CHUNK = 4096
 _TARGET = 2
 # Beyond this a server would make us work, outside of its own share of the processor.
 _BYTES_PER_SECOND = 8 << 20
 _Decoder = codecs.getincrementaldecoder("utf-8")
-_LAYOUT = "\n\r\t"
-
-
-def _harmless(text: str) -> bytes:
-    """Controls of the terminal and marks of direction as escapes."""
-    shown = (c if c.isprintable() or c in _LAYOUT else c.encode("unicode_escape").decode() for c in text)
-    return "".join(shown).encode()
 
 
 class Relay:
@@ -77,7 +72,7 @@ class Relay:
             return
         if not data:
             self._close()
-        self._chunk = data if self._decoder is None else _harmless(self._decoder.decode(data, not data))
+        self._chunk = data if self._decoder is None else harmless(self._decoder.decode(data, not data))
         now = time.monotonic()
         if now - self._second >= 1:
             self._second, self._moved = now, 0

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 
+from mcp_client import system
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
 from mcp_client.policy.model import Folder
@@ -16,11 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 # A place that can be entered and not read can be granted all the same.
-_LOOK = getattr(os, "O_PATH", os.O_RDONLY)
+_LOOK = getattr(os, "O_PATH", os.O_RDONLY) | system.O_NOFOLLOW | system.O_CLOEXEC
 
 
 def parse_mount(text: str, private: Collection[str]) -> Folder:
-    """``HOST:INSIDE[:ro|rw]``, read-only unless it says otherwise. Raises ``mount-refused``."""
+    """``HOST:INSIDE[:ro|rw]``, read-only unless it says otherwise. Raises ``mount-refused``.
+
+    On Windows, where a folder is seen where it is: ``HOST[:ro|rw]``.
+    """
+    if sys.platform == "win32":
+        place, separator, access = text.rpartition(":")
+        if not separator or access not in {"ro", "rw"}:
+            place, access = text, "ro"
+        return grant_folder(place, None, writable=access == "rw", private=private)
     host, separator, rest = text.partition(":")
     inside, _, access = rest.partition(":")
     if not separator or not inside or access not in {"", "ro", "rw"}:
@@ -62,7 +71,7 @@ def grant_folder(host: str, inside: str | None, *, writable: bool, private: Coll
             f"{real} would show the server this program's own files ({own})",
             hint="grant a narrower folder",
         )
-    if real == "/":
+    if real == os.path.dirname(real):
         raise MCPError("mount-refused", "the whole file system cannot be granted", hint="grant a folder")
     return Folder(real, inside or real, writable, identity)
 
@@ -73,7 +82,7 @@ def _find(host: str) -> tuple[str, tuple[int, int]]:
     While somebody exchanges folders, a path that is looked up twice can mean two of them.
     """
     real = true_path(host, strict=True)
-    descriptor = os.open(real, _LOOK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = system.open_fd(real, _LOOK)
     try:
         found = os.fstat(descriptor)
         if sys.platform == "linux" and os.readlink(f"/proc/self/fd/{descriptor}") != real:

@@ -1,16 +1,14 @@
 """Tokens by registry origin, in a file that only its owner can read."""
 
-import fcntl
 import json
 import os
-import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from mcp_client import system
 from mcp_client.errors import MCPError
 
-_PUBLIC_BITS = 0o077
 _LARGEST_FILE = 1 << 20
 
 
@@ -51,16 +49,16 @@ class Credentials:
         try:
             with open(self._file, "rb", opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
-                mode = stat.S_IMODE(status.st_mode)
+                exposed = system.exposure(file.fileno())
                 # A pipe has nothing to read yet, and would be read for ever.
                 data = file.read(_LARGEST_FILE) if stat.S_ISREG(status.st_mode) else b""
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise _unreadable(self._file, str(error.strerror), "check its owner and mode") from error
-        if os.name == "posix" and mode & _PUBLIC_BITS:
-            hint = f"chmod 600 {shlex.quote(self._file)}"
-            raise _unreadable(self._file, f"others may read it (mode {mode:04o})", hint)
+        if exposed:
+            problem = f"others may read it (mode {stat.S_IMODE(status.st_mode):04o})"
+            raise _unreadable(self._file, problem, system.mend_exposure(self._file))
         try:
             tokens: dict[str, str] = dict(json.loads(data)["tokens"])
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -76,12 +74,12 @@ class Credentials:
         """Hold the lock beside the file; the kernel lets go of it when this process dies."""
         try:
             os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
-            lock = os.open(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            lock = system.open_fd(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | system.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise _unwritable(self._file, error) from error
         try:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                system.flock(lock, system.LOCK_EX)
             except OSError as error:
                 raise _unwritable(self._file, error) from error
             yield
@@ -94,12 +92,13 @@ class Credentials:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(staged)
-            descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = system.open_fd(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            system.close_to_others(staged)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump({"version": 1, "tokens": tokens}, file, indent=2)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(staged, self._file)
+            system.replace(staged, self._file)
         except OSError as error:
             with suppress(OSError):
                 os.unlink(staged)
@@ -108,7 +107,7 @@ class Credentials:
 
 def _open_at_once(path: str, flags: int) -> int:
     """Open without waiting for the other end of what is no file."""
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+    return system.open_fd(path, flags | system.O_CLOEXEC | system.O_NONBLOCK)
 
 
 def _unreadable(file: str, problem: str, hint: str) -> MCPError:

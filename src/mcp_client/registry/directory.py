@@ -2,12 +2,14 @@
 
 import os
 import stat
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from mcp_client.choices import Status
 from mcp_client.errors import MCPError, printable
+from mcp_client.private import lies_in
 from mcp_client.reference import PackageReference
 from mcp_client.registry.urls import shown
 from mcp_client.registry.wire import LARGEST_ANSWER, parse_answer
@@ -23,7 +25,9 @@ def file_names(selector: str) -> tuple[str, ...]:
 
     Not every file system takes a colon, and some web servers answer 400 to one, not 404.
     """
-    return tuple(dict.fromkeys((selector.replace(":", "-") + _SUFFIX, selector + _SUFFIX)))
+    plain = selector.replace(":", "-") + _SUFFIX
+    # After a colon Windows has a stream of the file before it.
+    return (plain,) if sys.platform == "win32" else tuple(dict.fromkeys((plain, selector + _SUFFIX)))
 
 
 def folder_of(url: str) -> str:
@@ -40,7 +44,9 @@ def folder_of(url: str) -> str:
             f"not a folder's URL: {shown(url)}",
             hint="write file:///folder, with %23 for # and %3F for ?",
         )
-    return path
+    # The drive comes after the slash (RFC 8089, appendix E.2).
+    drive = sys.platform == "win32" and path[2:3] == ":"
+    return os.path.normpath(path[1:]) if drive else path
 
 
 class DirectoryTransport:
@@ -138,7 +144,7 @@ class DirectoryTransport:
     def _inside(self, path: str) -> str:
         """The real path of a relative one; neither ``..`` nor a link may lead out of the folder."""
         real = "" if "\0" in path else os.path.realpath(os.path.join(self._folder, path))
-        if not real or os.path.commonpath([real, self._folder]) != self._folder:
+        if not real or not lies_in(real, self._folder):
             raise MCPError(
                 "registry-protocol",
                 f"the registry's answer leads out of its folder: {printable(path, 200)}",

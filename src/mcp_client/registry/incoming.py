@@ -1,12 +1,12 @@
 """Work in progress in a folder that others read: locked files that come to their places by a rename."""
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from mcp_client import system
 from mcp_client.errors import MCPError, printable
 
 _INCOMING = ".incoming"
@@ -47,11 +47,11 @@ class Incoming:
     def publish(self, staged: str, descriptor: int, path: str) -> None:
         """Move a staged file to its place, readable by all and on the disk; what was there is replaced."""
         with storage_errors(path):
-            os.fchmod(descriptor, _READABLE)
+            system.fchmod(descriptor, _READABLE)
             os.fsync(descriptor)
             self._make_folder(os.path.dirname(path))
-            os.rename(staged, path)
-            _sync_folder(os.path.dirname(path))
+            system.rename(staged, path)
+            system.sync_folder(os.path.dirname(path))
 
     def _locked_file(self, folder: str, name: str) -> int:
         for _ in range(_MOST_TRIES):
@@ -69,7 +69,7 @@ class Incoming:
             self._make_folder(parent)
             with suppress(FileExistsError):
                 os.mkdir(folder, 0o700 if os.path.basename(folder) == _INCOMING else _OPEN_TO_ALL)
-                _sync_folder(parent)
+                system.sync_folder(parent)
         elif not folder.startswith(self._folder + os.sep):
             # The folder itself is as open as its owner has made it.
             return
@@ -81,9 +81,11 @@ class Incoming:
 
 def _locked_file(path: str) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = system.open_fd(
+            path, os.O_RDWR | os.O_CREAT | system.O_CLOEXEC | system.O_NOFOLLOW, 0o600
+        )
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            system.flock(descriptor, system.LOCK_EX)
             with suppress(FileNotFoundError):
                 # While we waited it may have been published, given up, or swept.
                 if os.path.samestat(os.stat(path), os.fstat(descriptor)):
@@ -100,9 +102,11 @@ def _sweep(folder: str) -> None:
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         with suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = system.open_fd(
+                path, os.O_RDWR | system.O_CLOEXEC | system.O_NOFOLLOW | system.O_NONBLOCK
+            )
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                system.flock(descriptor, system.LOCK_EX | system.LOCK_NB)
                 if os.path.samestat(os.stat(path), os.fstat(descriptor)):
                     os.unlink(path)
             finally:
@@ -114,14 +118,6 @@ def write_all(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 
+from mcp_client import system
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
 from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.private import lies_in
 from mcp_client.runtimes.find import find_runtime
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def check_file(tree: str, command: str) -> str:
     """The host path of a program in the bundle; it must exist, be a file, be executable and stay inside."""
     path = os.path.normpath(os.path.join(tree, command))
     real, root = os.path.realpath(path), os.path.realpath(tree)
-    if os.path.commonpath([real, root]) != root:
+    if not lies_in(real, root):
         raise MCPError(
             "entrypoint-unsafe",
             f"the entrypoint {printable(command)} leads out of the bundle",
@@ -94,7 +96,7 @@ def check_file(tree: str, command: str) -> str:
             hint="tell the package's author: manifest and bundle do not agree",
             run_status=EXIT_NOT_FOUND,
         ) from None
-    if not stat.S_ISREG(mode) or not mode & 0o111:
+    if not stat.S_ISREG(mode) or (system.KEEPS_MODES and not mode & 0o111):
         raise MCPError(
             "entrypoint-not-executable",
             f"{printable(command)} in the bundle is not an executable file",

@@ -11,7 +11,8 @@ from typing import Any
 _PYTHON_NAME = re.compile(r"(?:python|pypy)[0-9.]*\Z")
 _PYTHON_QUESTION = (
     "import json, sys; print(json.dumps([list(sys.version_info[:3]), "
-    "[sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix], sys.executable]))"
+    "[sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix], sys.executable, "
+    "getattr(sys, '_base_executable', '')]))"
 )
 # A manifest is a stranger's text: nothing it names is executed here, outside the sandbox, but these.
 _ASKED = frozenset({"bun", "deno", "java", "node", "perl", "php", "ruby"})
@@ -31,7 +32,7 @@ def examine(path: str, name: str, environ: Mapping[str, str]) -> dict[str, Any] 
 def _examine_python(path: str, environ: Mapping[str, str]) -> dict[str, Any] | None:
     output = _ask([path, "-I", "-c", _PYTHON_QUESTION], environ)
     try:
-        version, prefixes, itself = json.loads(output)
+        version, prefixes, itself, base = json.loads(output)
     except ValueError:
         return None
     # A virtual environment is recognised by the path it is started with; anything else is its real path.
@@ -40,6 +41,9 @@ def _examine_python(path: str, environ: Mapping[str, str]) -> dict[str, Any] | N
     if sys.platform == "darwin" and not in_venv and os.path.isabs(itself):
         # /usr/bin/python3 looks for the one of the developer tools, and executes that.
         executable = itself
+    if sys.platform == "win32":
+        # There python.exe of a virtual environment starts another one, which a server may not.
+        return {"executable": base or path, "version": version, "paths": [os.path.dirname(base or path)]}
     # Only what the interpreter says of itself, and itself: a wrapper's neighbours are none of its business.
     paths = _reduce([*prefixes, os.path.realpath(path)])
     if any(_too_broad(place, environ) for place in paths):
@@ -93,7 +97,7 @@ def _too_broad(place: str, environ: Mapping[str, str]) -> bool:
 
 
 def _ask(argv: list[str], environ: Mapping[str, str]) -> str:
-    quiet = {key: environ[key] for key in ("HOME", "PATH", "LANG") if key in environ}
+    quiet = {key: environ[key] for key in ("HOME", "PATH", "LANG", "SYSTEMROOT") if key in environ}
     try:
         answer = subprocess.run(  # noqa: S603  the host's own program, chosen by the operator's PATH
             argv,

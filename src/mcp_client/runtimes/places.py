@@ -31,6 +31,15 @@ _MANAGERS = (
 _FRAMEWORK = "/Library/Frameworks/Python.framework/Versions/Current/bin"
 _SHARED_PREFIXES = ("/home/linuxbrew/.linuxbrew/bin", "/opt/homebrew/bin", _FRAMEWORK)
 _DEVELOPER_TOOLS = ("/Library/Developer/CommandLineTools/usr/bin", "/Applications/Xcode.app")
+# (environment variable of Windows, pattern below it)
+_INSTALLED = (
+    ("LOCALAPPDATA", "Programs/Python/*"),
+    ("PROGRAMFILES", "Python*"),
+    ("PROGRAMFILES", "nodejs*"),
+    ("APPDATA", "nvm/*"),
+    ("USERPROFILE", ".pyenv/pyenv-win/versions/*"),
+    ("APPDATA", "uv/python/*"),
+)
 _SHIM_PROGRAMS = frozenset({"volta-shim", "snap", "mise", "rtx", "asdf"})
 _NUMBERS = pattern(r"\d+")
 
@@ -39,10 +48,11 @@ def candidates(name: str, environ: Mapping[str, str]) -> Iterator[str]:
     """Executables called ``name``, best first, shims left out; each path once."""
     seen = set()
     for folder in _folders(environ):
-        path = os.path.join(folder, name)
-        if path not in seen and is_runtime(path):
-            seen.add(path)
-            yield path
+        for spelling in _spellings(name):
+            path = os.path.join(folder, spelling)
+            if path not in seen and is_runtime(path):
+                seen.add(path)
+                yield path
     if name == "python3" and sys.executable:
         # What runs this program runs servers too, where its user has installed no other.
         own = os.path.realpath(sys.executable)
@@ -57,6 +67,9 @@ def is_runtime(path: str) -> bool:
     if sys.platform == "darwin" and path.startswith("/usr/bin/") and not _has_developer_tools():
         # A stub that opens a window, and asks whether they should be installed.
         return False
+    if sys.platform == "win32":
+        # What lies in WindowsApps leads to a shop, not to a program.
+        return path.lower().endswith(".exe") and "\\windowsapps\\" not in path.lower()
     in_shims = os.path.basename(os.path.dirname(path)) == "shims"
     return not in_shims and os.path.basename(os.path.realpath(path)) not in _SHIM_PROGRAMS
 
@@ -65,12 +78,23 @@ def _has_developer_tools() -> bool:
     return any(os.path.isdir(place) for place in _DEVELOPER_TOOLS)
 
 
+def _spellings(name: str) -> tuple[str, ...]:
+    """The names of files under which a program called ``name`` may be installed."""
+    if sys.platform != "win32":
+        return (name,)
+    # Installed Pythons for Windows have no python3.exe.
+    return (f"{name}.exe", "python.exe") if name == "python3" else (f"{name.removesuffix('.exe')}.exe",)
+
+
 def _folders(environ: Mapping[str, str]) -> Iterator[str]:
     for folder in environ.get("PATH", "").split(os.pathsep):
         if os.path.isabs(folder):
             yield folder
             if os.path.basename(folder) == "shims":
                 yield from _chosen_by_pyenv(os.path.dirname(folder), environ)
+    if sys.platform == "win32":
+        yield from _windows_folders(environ)
+        return
     yield from _SYSTEM
     yield from _SHARED_PREFIXES
     home = environ.get("HOME", "")
@@ -78,6 +102,14 @@ def _folders(environ: Mapping[str, str]) -> Iterator[str]:
         root = environ.get(variable) or os.path.join(home, below_home)
         if os.path.isabs(root):
             yield from _expand(root, shape)
+
+
+def _windows_folders(environ: Mapping[str, str]) -> Iterator[str]:
+    """Where installers put programs that a bare PATH lacks."""
+    for variable, below in _INSTALLED:
+        root = environ.get(variable, "")
+        if os.path.isabs(root):
+            yield from _expand(root, below)
 
 
 def _chosen_by_pyenv(root: str, environ: Mapping[str, str]) -> Iterator[str]:
@@ -96,12 +128,13 @@ def _chosen_by_pyenv(root: str, environ: Mapping[str, str]) -> Iterator[str]:
 def _expand(root: str, shape: str) -> Iterator[str]:
     """Folders that match ``shape`` with one ``*``, highest version first."""
     before, _, after = shape.partition("*")
-    parent = os.path.join(root, before)
+    folder, _, prefix = before.rpartition("/")
+    parent = os.path.join(root, folder)
     try:
         names = os.listdir(parent)
     except OSError:
         return
-    for name in sorted(names, key=_version_order, reverse=True):
+    for name in sorted(filter(lambda name: name.startswith(prefix), names), key=_version_order, reverse=True):
         yield os.path.join(parent, name, after.lstrip("/"))
 
 

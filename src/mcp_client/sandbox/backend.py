@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from mcp_client.errors import MCPError
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 class SandboxedProcess(Protocol):
     """A server that is built but waits; after release() it runs until its own end or kill().
 
-    ``events`` is readable when next_event() has something to say, ``diagnostics`` when the server wrote to
-    its standard error; ``controls`` is there after await_ready(). ``egress`` is a socket that brings what the
-    server wants to reach, where anything leads out; ``secret`` is what has to be shown there, where others
-    can reach it as well. ``ingress`` is a socket that gives sockets in the server's network, where it listens
-    in one of its own.
+    ``events`` is readable (on Windows: an event, and signalled) when next_event() has something to say,
+    ``diagnostics`` when the server wrote to its standard error; ``controls`` is there after await_ready().
+    ``egress`` is a socket that brings what the server wants to reach, where anything leads out; ``secret`` is
+    what has to be shown there, where others can reach it as well. ``ingress`` is a socket that gives sockets
+    in the server's network, where it listens in one of its own.
     """
 
     pid: int
@@ -120,11 +121,13 @@ def open_backend(filter_folder: str, on_missing: OnMissing, head_start: HeadStar
                 return RestrictedBackend(filter_folder, obstacle)
         return LinuxBackend(filter_folder, head_start)
     if sys.platform == "darwin":
-        import os
-
         from mcp_client.sandbox.darwin.backend import DarwinBackend
 
         return DarwinBackend(os.path.dirname(filter_folder))
+    if sys.platform == "win32":
+        from mcp_client.sandbox.windows.backend import WindowsBackend
+
+        return WindowsBackend(os.path.dirname(filter_folder))
     raise MCPError(
         "sandbox-unavailable",
         f"there is no sandbox for {sys.platform} yet, and nothing runs without one",

@@ -188,7 +188,7 @@ def test_a_tree_that_was_unpacked_anew_meanwhile_is_not_held_by_its_old_lock(sto
             os.mkdir(tree)
             flock(descriptor, operation)
 
-        patch.setattr("fcntl.flock", replace_then_flock)
+        patch.setattr("mcp_client.system.flock", replace_then_flock)
         with pytest.raises(MCPError) as caught:
             stored.cache.hold(tree)
     assert caught.value.code == "cache-damaged"
