@@ -4,16 +4,19 @@ The supervisor stays as long as the server and has to stay small, so what needs 
 It has no part in the session: neither its streams nor its descriptors, nor its terminal.
 """
 
-import json
-import os
-import resource
-import select
-import signal
-import sys
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
+import os
+import select
+import sys
+
+from mcp_client import plainjson
 from mcp_client.executor.client import stop_watching, watch_process
+from mcp_client.light import TYPE_CHECKING, signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 GIVEN = "_MCP_GIVEN"
 # The path of this very program, since an isolated interpreter has its own idea of it.
@@ -75,7 +78,7 @@ def start_background(module: str, given: Mapping[str, Any]) -> Background | None
     if not sys.executable:
         return None
     path = [os.path.abspath(folder) for folder in sys.path if folder]
-    form = json.dumps({**given, "path": path, "parent": os.getpid()})
+    form = plainjson.dumps({**given, "path": path, "parent": os.getpid()})
     try:
         process = os.posix_spawn(
             sys.executable,
@@ -94,6 +97,8 @@ def start_background(module: str, given: Mapping[str, Any]) -> Background | None
 
 def settle(parent: int, *, seconds: int, memory: int, nicer: int) -> None:
     """In the new process: hold nothing of the session but standard error, die with it, never take long."""
+    import resource
+
     if sys.platform == "linux":
         from mcp_client.sandbox.linux import libc
 
