@@ -148,8 +148,6 @@ class App:
         """The sandbox of this platform. Raises ``sandbox-unavailable``."""
         from mcp_client.sandbox.backend import open_backend
 
-        if self.timings is not None:
-            self.timings.watch_launch()
         filters = os.path.join(self.settings.cache.dir, "filters")
         return open_backend(filters, self.settings.sandbox.on_missing, self.head_start)
 

@@ -4,11 +4,17 @@ The supervisor stays as long as the server and has to stay small, so what needs 
 It has no part in the session: neither its streams nor its descriptors, nor its terminal.
 """
 
-import json
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+
+from mcp_client import plainjson
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 GIVEN = "_MCP_GIVEN"
 # The path of this very program, since an isolated interpreter has its own idea of it.
@@ -44,11 +50,10 @@ if sys.platform == "win32":
         leave_with_parent(seconds)
 
 else:
-    import resource
     import select
-    import signal
 
     from mcp_client.executor.client import stop_watching, watch_process
+    from mcp_client.light import signal
 
     class Background:
         """One process under way; it ends with the session at the latest."""
@@ -105,6 +110,8 @@ else:
 
     def settle(parent: int, *, seconds: int, memory: int, nicer: int) -> None:
         """In the new process: hold nothing of the session but standard error, die with it, end soon."""
+        import resource
+
         if sys.platform == "linux":
             from mcp_client.sandbox.linux import libc
 
@@ -136,7 +143,7 @@ def start_background(module: str, given: Mapping[str, Any]) -> Background | None
     if not sys.executable:
         return None
     path = [os.path.abspath(folder) for folder in sys.path if folder]
-    form = json.dumps({**given, "path": path, "parent": os.getpid()})
+    form = plainjson.dumps({**given, "path": path, "parent": os.getpid()})
     try:
         return _spawn(_BOOT.format(module), {**os.environ, GIVEN: form})
     except OSError:

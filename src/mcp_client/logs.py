@@ -8,7 +8,6 @@ a run at the default level never pays for it.
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 
 from mcp_client import system
 from mcp_client.config.settings import LOG_LEVELS
@@ -57,13 +56,16 @@ class Log:
         """What the user asked for, whatever the level: ``text``, or an event for each row in ``json``."""
         if not _has_room():
             return
-        with suppress(OSError, ValueError):
+        try:
             if self._form == "json":
                 for row in rows:
                     self._open().info(event, **row)
             elif sys.stderr is not None:
                 sys.stderr.write(text)
                 sys.stderr.flush()
+        except (OSError, ValueError):
+            # Nobody reads it any more.
+            return
 
     def _emit(self, level: LogLevel, event: str, fields: dict[str, object]) -> None:
         if LOG_LEVELS.index(level) < self._threshold:

@@ -1,4 +1,4 @@
-"""The client of network.py: it runs bare, in the sandbox or beside another relay, and measures as it is told.
+"""The client of allowlist.py: it runs bare, in the sandbox or beside another relay, and measures as told.
 
 Its arguments are a host, a port, and the port of a proxy on the same host that is asked by CONNECT, or 0.
 Each line on its input is a task and a count; each line on its output, a list of results.

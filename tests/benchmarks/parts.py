@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
+import allowlist
 import cache
 import elsewhere
 import http_proxy
-import network
 import pull
 import real
 import sandbox
@@ -37,7 +37,7 @@ PARTS: Mapping[str, Part] = {
     "stdio": Part("latency and throughput of the standard streams", start.measure_stdio),
     "pull": Part("a large package, beside curl, sha256sum and tar", pull.measure_pull),
     "sandbox": Part("what the sandbox alone adds", sandbox.measure_sandbox),
-    "network": Part("connections of a server to allowed hosts", network.measure_network),
+    "network": Part("connections of a server to allowed hosts", allowlist.measure_network),
     "http": Part("the proxy before a server that speaks HTTP", http_proxy.measure_http),
     "cache": Part("a cache of ten thousand packages", cache.measure_cache),
     "vm": Part("in a virtual machine, beside systemd-run", elsewhere.measure_elsewhere, slow=True),

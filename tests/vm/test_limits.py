@@ -37,8 +37,9 @@ def publish(registry: Registry, program: str, **fields: object) -> str:
 
 
 def records(mcp: Mcp) -> list[dict[str, object]]:
+    """Those of the run itself; what is compiled beside it has its own."""
     with open(os.path.join(mcp.home, "audit.log"), encoding="utf-8") as log:
-        return [json.loads(line) for line in log]
+        return [record for line in log if (record := json.loads(line))["event"] != "compile"]
 
 
 def run(mcp: Mcp, registry: Registry, program: str, **fields: object):

@@ -4,16 +4,18 @@
 exactly one interpreter. A warm run does a SELECT and a few stats here; compiled_publish.py makes them.
 """
 
+from __future__ import annotations
+
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_client.cache.identity import is_same
-from mcp_client.digest import Digest
 from mcp_client.errors import MCPError
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mcp_client.cache.store import Cache
+    from mcp_client.digest import Digest
 
 COMPILED = "compiled"
 # How long one of all processes has for an attempt before another one may try.
@@ -33,12 +35,12 @@ class Found(NamedTuple):
     wanted: bool = False
 
 
-def compiled_folder(cache: "Cache", digest: Digest) -> str:
+def compiled_folder(cache: Cache, digest: Digest) -> str:
     """Where everything that was compiled of a bundle is, or would be."""
     return os.path.join(cache.folder, COMPILED, digest.file_name)
 
 
-def find_compiled(cache: "Cache", digest: Digest, key: str) -> Found:
+def find_compiled(cache: Cache, digest: Digest, key: str) -> Found:
     """What was compiled of the bundle for ``key``, if nobody touched it since."""
     rows = cache.database.select(
         "select identity, due from compiled where digest = ? and key = ?", (str(digest), key)
@@ -59,7 +61,7 @@ def find_compiled(cache: "Cache", digest: Digest, key: str) -> Found:
     return Found(wanted=due <= time.time())
 
 
-def claim_compilation(cache: "Cache", digest: Digest, key: str) -> bool:
+def claim_compilation(cache: Cache, digest: Digest, key: str) -> bool:
     """Whether it falls to this process to compile: it does to one of them all, for some minutes."""
     now = time.time()
     try:
@@ -75,7 +77,7 @@ def claim_compilation(cache: "Cache", digest: Digest, key: str) -> bool:
     return claimed == 1
 
 
-def postpone_compilation(cache: "Cache", digest: Digest, key: str, seconds: float) -> None:
+def postpone_compilation(cache: Cache, digest: Digest, key: str, seconds: float) -> None:
     """Let nobody try again for so long."""
     cache.database.note(
         "update compiled set due = ? where digest = ? and key = ?", time.time() + seconds, str(digest), key

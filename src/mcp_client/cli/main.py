@@ -48,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(overrides: Mapping[str, str], flags: RunFlags, arguments: Sequence[str]) -> int:
+    timings = None
+    if flags.timings:
+        from mcp_client.timings import Timings
+
+        timings = Timings()
+        timings.watch_launch()
     head_start = _begin()
     from mcp_client.app import App
 
@@ -58,7 +64,7 @@ def _run(overrides: Mapping[str, str], flags: RunFlags, arguments: Sequence[str]
     if head_start is not None:
         head_start.advance()
     try:
-        return start(App(overrides, head_start), flags)
+        return start(App(overrides, head_start, timings), flags)
     except KeyboardInterrupt:
         return EXIT_SIGNAL_BASE + 2
     except Exception as error:  # noqa: BLE001  the last resort of the program

@@ -49,9 +49,11 @@ def start(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) ->
     """Run the package to its end; the exit status of ``mcp run``. Raises MCPError."""
     if not flags.timings:
         return _run(app, flags, endpoint)
-    from mcp_client.timings import Timings
+    if app.timings is None:
+        from mcp_client.timings import Timings
 
-    app.timings = Timings()
+        app.timings = Timings()
+        app.timings.watch_launch()
     app.mark("imports")
     try:
         return _run(app, flags, endpoint)

@@ -1,20 +1,27 @@
 """Beside a first run: start the process that compiles its package (job.py), when the server runs."""
 
-import select
+from __future__ import annotations
+
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
 
 from mcp_client import platforms
-from mcp_client.app import App
-from mcp_client.background import Background, start_background
+from mcp_client.background import start_background
 from mcp_client.cache.compiled import claim_compilation, postpone_compilation
-from mcp_client.cache.store import CachedPackage
-from mcp_client.compiled.find import Recipe
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.manifest.entrypoint import select_entrypoint
 from mcp_client.manifest.expand import expand, variables
-from mcp_client.manifest.model import Entrypoint, Manifest
-from mcp_client.policy.model import Policy
+
+if TYPE_CHECKING:
+    import select
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from mcp_client.app import App
+    from mcp_client.background import Background
+    from mcp_client.cache.store import CachedPackage
+    from mcp_client.compiled.find import Recipe
+    from mcp_client.manifest.model import Entrypoint, Manifest
+    from mcp_client.policy.model import Policy
 
 # The user waits for the server, and nobody for this.
 _DELAY_SECONDS = 2.0

@@ -1,16 +1,21 @@
 """What a server starts from: its package's tree, or what was compiled of it for this very interpreter."""
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Iterable
-from hashlib import sha256
-from typing import Literal, NamedTuple
 
-from mcp_client.app import App
 from mcp_client.cache.compiled import find_compiled
-from mcp_client.cache.store import CachedPackage
-from mcp_client.runtimes.command import Interpreter
+from mcp_client.light import TYPE_CHECKING, NamedTuple, sha256
 
-Language = Literal["python", "node"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Literal
+
+    from mcp_client.app import App
+    from mcp_client.cache.store import CachedPackage
+    from mcp_client.runtimes.command import Interpreter
+
+    Language = Literal["python", "node"]
 
 # Of this program: another one may compile in another way.
 _FORMAT = "1"
