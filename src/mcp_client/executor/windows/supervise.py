@@ -4,19 +4,26 @@ There are no signals here. Whatever ends a server early ends its job, and the wh
 that sees the end of its input has its grace to leave by itself.
 """
 
+from __future__ import annotations
+
 import ctypes
 import time
-from collections.abc import Callable, Sequence
 from ctypes import c_void_p
+from typing import TYPE_CHECKING
 
-from mcp_client.executor.outcome import Outcome, OutcomeKind
+from mcp_client.executor.outcome import Outcome
 from mcp_client.executor.windows.client import InputWatch, let_go_of_output
 from mcp_client.executor.windows.relay import Relay
-from mcp_client.sandbox.backend import SandboxedProcess
-from mcp_client.sandbox.spec import Happening
 from mcp_client.windows import api
 from mcp_client.windows import structures as s
 from mcp_client.windows.streams import is_console, is_pipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mcp_client.executor.outcome import OutcomeKind
+    from mcp_client.sandbox.backend import SandboxedProcess
+    from mcp_client.sandbox.spec import Happening
 
 _CTRL_C, _CTRL_BREAK, _CTRL_CLOSE = 0, 1, 2
 _NAMES = {_CTRL_C: "Ctrl-C", _CTRL_BREAK: "Ctrl-Break"}

@@ -1,18 +1,15 @@
 """The supervisor's side of a launch on macOS: fork the keeper, wait until all is tried and set, let go."""
 
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Iterable
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
 from mcp_client.sandbox.darwin.controls import list_controls
 from mcp_client.sandbox.darwin.family import Family
-from mcp_client.sandbox.darwin.folders import Folders
 from mcp_client.sandbox.darwin.keeper import run_keeper
-from mcp_client.sandbox.darwin.profile import Profile
-from mcp_client.sandbox.darwin.server import Start
-from mcp_client.sandbox.darwin.table import ProcessTable
 from mcp_client.sandbox.darwin.trial import try_profile
 from mcp_client.sandbox.linux.channel import (
     ENDED,
@@ -23,7 +20,16 @@ from mcp_client.sandbox.linux.channel import (
     Channel,
     Event,
 )
-from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage
+from mcp_client.sandbox.spec import ProcessExit, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mcp_client.sandbox.darwin.folders import Folders
+    from mcp_client.sandbox.darwin.profile import Profile
+    from mcp_client.sandbox.darwin.server import Start
+    from mcp_client.sandbox.darwin.table import ProcessTable
+    from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
 
 _HAPPENINGS: dict[bytes, Happening] = {
     PROCESS_REFUSED: "process-refused",

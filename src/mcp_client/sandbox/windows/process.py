@@ -1,13 +1,16 @@
 """One server on Windows: created suspended, looked at, released, watched, ended with all that it started."""
 
+from __future__ import annotations
+
 import msvcrt
 import os
 from collections import deque
 from ctypes import byref
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from mcp_client.errors import MCPError
-from mcp_client.sandbox.spec import Control, Happening, ProcessExit, SandboxSpec, Usage
+from mcp_client.sandbox.spec import ProcessExit, Usage
 from mcp_client.sandbox.windows.command_line import command_line
 from mcp_client.sandbox.windows.creation import (
     Attributes,
@@ -31,6 +34,9 @@ from mcp_client.sandbox.windows.token import (
 from mcp_client.windows import api
 from mcp_client.windows import structures as s
 from mcp_client.windows.places import system_folder
+
+if TYPE_CHECKING:
+    from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
 
 _SIGKILL = 9
 _OUT_OF_MEMORY = frozenset({s.JOB_OBJECT_MSG_PROCESS_MEMORY_LIMIT, s.JOB_OBJECT_MSG_JOB_MEMORY_LIMIT})
