@@ -316,7 +316,7 @@ def measure_compiled(_world: World, _found: Found, scale: Scale) -> list[Table]:
             spread = f"{row.low:.0f} .. {row.high:.0f}"
             rows.append((row.server, row.contender, f"{row.median:.0f}", spread, f"{row.ratio:.2f}"))
     note = (
-        f"Milliseconds until `initialize` is answered, {scale.turns} turns. Sources come without compiled files; "
-        "uv and npm keep theirs in caches of their own, which are warm. `ratio` is to `mcp run`."
+        f"Milliseconds until `initialize` is answered, {scale.turns} turns. Sources come without compiled "
+        "files; uv and npm keep theirs in caches of their own, which are warm. `ratio` is to `mcp run`."
     )
     return [Table("What is compiled once", note, ("server", "by", "median", "quartiles", "ratio"), rows)]
