@@ -23,7 +23,12 @@ class Digest(NamedTuple):
     @property
     def file_name(self) -> str:
         """The digest as the name of a file or folder; Windows forbids the colon."""
-        return f"sha256-{self.hex}" if sys.platform == "win32" else f"sha256:{self.hex}"
+        return self.folder_name if sys.platform == "win32" else f"sha256:{self.hex}"
+
+    @property
+    def folder_name(self) -> str:
+        """The digest as the name of a folder that a server sees: a colon would divide its PYTHONPATH."""
+        return f"sha256-{self.hex}"
 
 
 def parse_digest(text: str) -> Digest:

@@ -1,14 +1,11 @@
 """What compiling saves: warm starts of real servers, with it and without, beside ``uvx`` and ``npx``.
 
-    .venv/bin/python tests/benchmarks/compiled.py [--runs N] [--json] [--peers FOLDER] [SERVER ...]
-
 Every contender of a server runs the same release of the same package on the same interpreter, from the first
 byte spawned to the first complete line of the answer to ``initialize``, in milliseconds. They take turns, so
 that a busy moment hits each alike. Sources come without compiled files, as archives of most publishers do;
-uv and npm keep theirs warm in caches of their own below FOLDER, which are filled before anything is measured.
+uv and npm keep theirs warm in caches of their own which are filled before anything is measured.
 """
 
-import argparse
 import contextlib
 import glob
 import gzip
@@ -26,15 +23,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(TESTS, "integration"))
-
-from kit import servers  # noqa: E402 (the line above makes it importable)
-from kit.build import build_root, built, pip_install  # noqa: E402
-from kit.bundle import Package, manifest_form, package  # noqa: E402
-from kit.command import EXECUTABLE, Mcp  # noqa: E402
-from kit.compiling import compile_now  # noqa: E402
-from kit.registry import Registry  # noqa: E402
+from kit import servers
+from kit.build import build_root, built, pip_install
+from kit.bundle import Package, manifest_form, package
+from kit.command import EXECUTABLE, Mcp
+from kit.compiling import compile_now
+from kit.registry import Registry
+from measure import Scale
+from peers import Found
+from subjects import World
+from table import Table
 
 MESSAGE = (
     b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",'
@@ -148,7 +146,7 @@ def versions(real: Package, name: str) -> str:
             found = re.fullmatch(rf"({re.escape(name)})-([0-9][^/-]*)\.dist-info/METADATA", member)
             if found:
                 return f"{found[1].replace('_', '-')}=={found[2]}"
-    raise SystemExit(f"{name} is not in the bundle")
+    raise RuntimeError(f"{name} is not in the bundle")
 
 
 def uvx(peers: str, folder: str, requirement: str, *command: str) -> Contender:
@@ -193,7 +191,7 @@ def npx(peers: str, real: Package, name: str, *arguments: str) -> Contender:
     }
     program = shutil.which("npx")
     if program is None:
-        raise SystemExit("there is no npx")
+        raise RuntimeError("there is no npx")
     line = [program, "--yes", f"{name}@{version}", *arguments]
     warm_up(line, env)
     return Contender("npx", [program, "--offline", *line[1:]], env)
@@ -231,7 +229,7 @@ def start(contender: Contender) -> float:
         taken = (time.perf_counter() - began) * 1000
         if b'"serverInfo"' not in line:
             process.kill()
-            raise SystemExit(f"{' '.join(contender.command)[:200]} answered {line[:200]!r}")
+            raise RuntimeError(f"{' '.join(contender.command)[:200]} answered {line[:200]!r}")
         process.stdin.close()
         try:
             process.wait(5)
@@ -251,7 +249,7 @@ def contenders(name: str, peers: str, folder: str) -> Iterator[list[Contender]]:
             mcp = Mcp(os.path.join(folder, f"{name}-{kind}"), served.url)
             mcp.env["PATH"] = f"{node_folder()}:{mcp.env['PATH']}"
             if mcp.run("pull", server.package.reference).status:
-                raise SystemExit(f"{name} could not be pulled")
+                raise RuntimeError(f"{name} could not be pulled")
             homes.append(mcp)
         compiled, uncompiled = homes
         uncompiled.configure(OFF)
@@ -259,7 +257,7 @@ def contenders(name: str, peers: str, folder: str) -> Iterator[list[Contender]]:
         made = compile_now(compiled, server.package.reference, options=server.options)
         seconds = time.perf_counter() - began
         if made.folder is None:
-            raise SystemExit(f"{name} was not compiled: {made.error}")
+            raise RuntimeError(f"{name} was not compiled: {made.error}")
         size = subprocess.run(["du", "-sk", made.folder], capture_output=True, text=True, check=True)
         sys.stderr.write(
             f"{name}: compiled in {seconds:.1f} s, {int(size.stdout.split()[0]) >> 10} MB with the tree\n"
@@ -310,25 +308,15 @@ def measure(name: str, runs: int, peers: str) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"some of: {', '.join(SERVERS)}")
-    parser.add_argument("--runs", type=int, default=11)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--peers", default=os.path.join(build_root(), "peers"))
-    asked = parser.parse_args()
-    rows: list[Row] = []
-    for name in asked.servers or SERVERS:
-        rows += measure(name, asked.runs, asked.peers)
-    if asked.json:
-        print(json.dumps([row._asdict() for row in rows], indent=2))
-        return
-    print(f"{'server':<12}{'started by':<26}{'median ms':>10}{'quartiles':>16}{'of mcp run':>12}")
-    for row in rows:
-        quartiles = f"{row.low:.0f}-{row.high:.0f}"
-        print(f"{row.server:<12}{row.contender:<26}{row.median:>10.0f}{quartiles:>16}{row.ratio:>12.2f}")
-
-
-if __name__ == "__main__":
-    main()
+def measure_compiled(_world: World, _found: Found, scale: Scale) -> list[Table]:
+    """Each server with what was compiled of it and without, bare, and by the peer of its language."""
+    rows = []
+    for name in SERVERS:
+        for row in measure(name, scale.turns, os.path.join(build_root(), "peers")):
+            spread = f"{row.low:.0f} .. {row.high:.0f}"
+            rows.append((row.server, row.contender, f"{row.median:.0f}", spread, f"{row.ratio:.2f}"))
+    note = (
+        f"Milliseconds until `initialize` is answered, {scale.turns} turns. Sources come without compiled "
+        "files; uv and npm keep theirs in caches of their own, which are warm. `ratio` is to `mcp run`."
+    )
+    return [Table("What is compiled once", note, ("server", "by", "median", "quartiles", "ratio"), rows)]

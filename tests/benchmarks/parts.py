@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import allowlist
 import cache
+import compiled
 import elsewhere
 import http_proxy
 import pull
@@ -31,6 +32,7 @@ class Part(NamedTuple):
 PARTS: Mapping[str, Part] = {
     "warm": Part("time until initialize is answered, everything cached", start.measure_warm),
     "real": Part("the same for published servers", real.measure_real, slow=True),
+    "compiled": Part("the same with and without what was compiled", compiled.measure_compiled, slow=True),
     "cold": Part("the same with an empty cache", start.measure_cold),
     "memory": Part("memory that stays beside a server", start.measure_memory),
     "stages": Part("each stage of a warm run", start.measure_stages),

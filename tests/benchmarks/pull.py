@@ -140,7 +140,7 @@ def check(one: Contender, place: str, digest: str) -> None:
     """Whoever does not deliver is not compared."""
     cache = os.path.join(place, "cache")
     if os.path.isdir(cache):
-        tree, right = os.path.join(cache, "trees", f"sha256:{digest}"), True
+        tree, right = os.path.join(cache, "trees", f"sha256-{digest}"), True
     else:
         tree = os.path.join(place, "tree")
         with open(os.path.join(place, "sum")) as file:

@@ -89,7 +89,7 @@ def almost_full(faults: Faults, place: Place) -> None:
 
 def a_changed_tree(faults: Faults, place: Place) -> None:
     two_packages(faults, place)
-    tree = os.path.join(place.cache, "trees", PACKAGES[ONE].digests[1])
+    tree = os.path.join(place.cache, "trees", PACKAGES[ONE].digests[1].replace(":", "-"))
     os.chmod(tree, 0o755)
     os.unlink(os.path.join(tree, "main.py"))
     with open(os.path.join(tree, "main.py"), "w") as opened:

@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 def compiled_folder(cache: Cache, digest: Digest) -> str:
     """Where everything that was compiled of a bundle is, or would be."""
-    return os.path.join(cache.folder, COMPILED, digest.file_name)
+    return os.path.join(cache.folder, COMPILED, digest.folder_name)
 
 
 def find_compiled(cache: Cache, digest: Digest, key: str) -> Found:

@@ -119,9 +119,10 @@ def _items(folder: str) -> list[str]:
 def _is_ours(item: str, name: str, path: str) -> bool:
     """Whether this is a folder of the store; what else is there is left alone."""
     try:
-        return item == parse_digest(name).file_name and os.path.isdir(path) and not os.path.islink(path)
+        digest = parse_digest(name)
     except MCPError:
         return False
+    return item in {digest.file_name, digest.folder_name} and os.path.isdir(path) and not os.path.islink(path)
 
 
 def _measure(kind: str, path: str) -> tuple[int, float]:

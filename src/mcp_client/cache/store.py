@@ -115,7 +115,7 @@ class Cache:
 
     def tree_path(self, digest: Digest) -> str:
         """Where the bundle's tree is, or would be."""
-        return os.path.join(self.folder, "trees", digest.file_name)
+        return os.path.join(self.folder, "trees", digest.folder_name)
 
     def hold(self, tree: str) -> int:
         """A descriptor whose shared lock keeps ``tree`` from being removed while it is open.

@@ -150,8 +150,6 @@ def _damage(home: str) -> list[str]:
 
 
 def _is_cached(served: Package, home: str) -> bool:
-    manifest, bundle = (digest.replace(":", os.sep) for digest in served.digests)
-    del manifest, bundle
     return all(
         any(name.endswith(digest[7:]) for name in os.listdir(os.path.join(home, "cache", kind)))
         for kind, digest in zip(

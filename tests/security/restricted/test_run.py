@@ -53,6 +53,21 @@ INITIALIZE = {
 }
 
 
+VENDORED = """
+import helper, sys
+sys.stdin.readline()
+print(helper.WORD, flush=True)
+"""
+
+
+def vendored() -> Package:
+    """What it imports is found by a variable, in which a colon divides folders."""
+    form = manifest_form(
+        "test/vendored@1.0.0", "python3", "${bundle}/main.py", env={"PYTHONPATH": "${bundle}/lib"}
+    )
+    return package(form, pack_files({"main.py": VENDORED, "lib/helper.py": "WORD = 'found'"}))
+
+
 def server(language: str) -> Package:
     name, source, command = {
         "python": ("main.py", PYTHON, "python3"),
@@ -65,7 +80,7 @@ def server(language: str) -> Package:
 @pytest.fixture
 def host(mcp: Mcp, registry: Registry) -> Callable[..., Any]:
     """Run ``mcp`` on a host without namespaces; the packages of these tests are published."""
-    registry.publish(server("python"), server("node"), programs.single(), programs.forking())
+    registry.publish(server("python"), server("node"), vendored(), programs.single(), programs.forking())
 
     def run(*args: str, **options: Any) -> Any:
         return mcp.run(*args, prefix=HOST, **options)
@@ -105,6 +120,11 @@ def test_a_server_answers(host: Callable[..., Any], mcp: Mcp, language: str) -> 
     assert recorded["landlock"] == "unavailable"
     assert recorded["network"] == recorded["subprocess"] == "enforced"
     assert os.listdir(os.path.join(mcp.cache, "scratch")) == []
+
+
+def test_variables_with_several_folders_may_name_the_bundle(host: Callable[..., Any]) -> None:
+    result = host("run", "--allow-degraded", vendored().reference, given=b"x\n")
+    assert result.stdout == b"found\n", result
 
 
 def test_the_plan_doctor_and_info_say_the_same(host: Callable[..., Any], mcp: Mcp) -> None:

@@ -9,8 +9,6 @@ import time
 
 from kit.bundle import pack_files
 
-from mcp_client.digest import parse_digest
-
 FILES = {f"d{n}/f{n}": str(n) * 500 for n in range(60)}
 BUNDLES = {f"{n}.tar.gz": pack_files({"number": str(n), **FILES}) for n in range(4)}
 
@@ -49,8 +47,7 @@ def is_whole(tree):
     return (
         number is not None
         and found == FILES
-        and parse_digest(os.path.basename(tree))
-        == parse_digest(f"sha256:{hashlib.sha256(BUNDLES[f'{number}.tar.gz']).hexdigest()}")
+        and os.path.basename(tree) == f"sha256-{hashlib.sha256(BUNDLES[f'{number}.tar.gz']).hexdigest()}"
     )
 
 
