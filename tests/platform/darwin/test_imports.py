@@ -33,8 +33,8 @@ import mcp_client
 
 def walk(package):
     for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        # What is Linux's own is imported by nobody else, but for the engine's parts that both use.
-        if "sandbox.linux" in found.name or "embedded" in found.name or "__main__" in found.name:
+        # What is another system's own is imported by nobody else, but for the engine's parts that two use.
+        if any(part in found.name for part in ("sandbox.linux", ".windows", "embedded", "__main__")):
             continue
         if found.name == "mcp_client.network.linux.own":
             continue
