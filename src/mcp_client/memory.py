@@ -42,7 +42,7 @@ def _drop_code() -> None:
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
     try:
-        smaps = os.open(_SMAPS, os.O_RDONLY | os.O_CLOEXEC)
+        smaps = os.open(_SMAPS, os.O_RDONLY)
     except OSError:
         # Without /proc they stay, which harms nobody.
         return
