@@ -37,7 +37,10 @@ static long pin(void)
 }
 
 static long nicer(void) { return on_init(setpriority(PRIO_PROCESS, INIT, 19)); }
-static long nicer_user(void) { return on_init(setpriority(PRIO_USER, 0, 1)) == 1 && getpriority(PRIO_PROCESS, INIT) > 0 ? 1 : fail(EPERM); }
+static long nicer_user(void) {
+    const int before = getpriority(PRIO_PROCESS, INIT);
+    return on_init(setpriority(PRIO_USER, 0, before + 1)) == 1 && getpriority(PRIO_PROCESS, INIT) > before ? 1 : fail(EPERM);
+}
 static long idle_disk(void) { return on_init(syscall(SYS_ioprio_set, 1, INIT, 3 << 13)); }
 
 static long limit(int resource, rlim_t value)
