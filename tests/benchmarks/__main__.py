@@ -15,8 +15,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TextIO
 
 from measure import TESTS, Scale  # first: it makes the rest importable
 
@@ -42,11 +42,12 @@ _FILES = 4096
 
 
 class Results(NamedTuple):
-    """The tables, the seconds each part took, and how many processes wanted to run before that."""
+    """Tables, the seconds each part took, how many processes wanted to run before, and why parts failed."""
 
-    tables: Sequence[Table]
-    seconds: Mapping[str, float]
+    tables: list[Table]
+    seconds: dict[str, float]
     load: float
+    failed: dict[str, str]
 
 
 def main() -> None:
@@ -80,32 +81,36 @@ def main() -> None:
             print(f"{name:14} {value}", file=screen)
         print(flush=True, file=screen)
         warm_up(found, world)
-        results = measure(chosen, world, found, scale, lambda text: print(text, flush=True, file=screen))
+        whole = not given.parts and not given.quick and given.turns is None
+        target = given.output or (REPORT if whole else None)
+        results = Results([], {}, os.getloadavg()[0], {})
+        for name in chosen:
+            measure(name, world, found, scale, results, screen)
+            if target is not None:
+                # After each part: who breaks off keeps what there is.
+                with open(target, "w", encoding="utf-8") as file:
+                    file.write(report(facts, found, scale, results))
     if given.json:
         tables = [table._asdict() for table in results.tables]
         print(
             json.dumps({"machine": dict(facts), "missing": dict(found.missing), "tables": tables}, indent=2)
         )
-    whole = not given.parts and not given.quick and given.turns is None
-    if given.output or whole:
-        with open(given.output or REPORT, "w", encoding="utf-8") as file:
-            file.write(report(facts, found, scale, results))
+    if results.failed:
+        sys.exit(f"failed: {', '.join(results.failed)}")
 
 
-def measure(
-    chosen: Sequence[str], world: World, found: Found, scale: Scale, say: Callable[[str], object]
-) -> Results:
-    """One part after the other; its tables are told as soon as they are there."""
-    tables: list[Table] = []
-    seconds, load = {}, os.getloadavg()[0]
-    for name in chosen:
-        began = time.perf_counter()
+def measure(name: str, world: World, found: Found, scale: Scale, results: Results, screen: TextIO) -> None:
+    """Add one part to ``results``; its tables are told as soon as they are there, its failure, too."""
+    began = time.perf_counter()
+    try:
         for table in parts.measure_apart(name, world, found, scale):
-            tables.append(table)
-            say(table.text())
-        seconds[name] = time.perf_counter() - began
-    say("seconds: " + ", ".join(f"{name} {taken:.0f}" for name, taken in seconds.items()))
-    return Results(tables, seconds, load)
+            results.tables.append(table)
+            print(table.text(), flush=True, file=screen)
+    except Exception as error:  # noqa: BLE001  the other parts have nothing to do with it
+        results.failed[name] = str(error) or repr(error)
+        print(f"{name} failed: {error!r}\n", flush=True, file=screen)
+    results.seconds[name] = time.perf_counter() - began
+    print(f"{name} took {results.seconds[name]:.0f} s\n", flush=True, file=screen)
 
 
 def report(facts: Sequence[tuple[str, str]], found: Found, scale: Scale, results: Results) -> str:
@@ -121,6 +126,7 @@ def report(facts: Sequence[tuple[str, str]], found: Found, scale: Scale, results
     lines.append(f"| turns | {scale.turns}, sizes and counts times {scale.share:g} |")
     if found.missing:
         lines += ["", f"Left out: {describe(found.missing)}."]
+    lines += ["", *(f"**{name} failed:** {why}" for name, why in results.failed.items())]
     seconds = sum(results.seconds.values())
     lines += ["", f"The whole run took {seconds / 60:.0f} minutes.", ""]
     return "\n".join([*lines, *(table.markdown() for table in results.tables)]).rstrip() + "\n"
