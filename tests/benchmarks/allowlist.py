@@ -42,6 +42,8 @@ COLUMNS = ("by", "echo", "added", "99%", "parallel", "refused", "open", "upload"
 FILES = 4096
 RUNS, MEGABYTES = 5000, 1024
 
+PEERS = {"pasta", "slirp4netns"}
+
 
 class Contender(NamedTuple):
     """A client that takes tasks, and the pid of the process in the middle, 0 when there is none."""
@@ -78,7 +80,7 @@ def measure_network(world: World, found: Found, scale: Scale) -> list[Table]:
     """Milliseconds of a connection and GB/s of bulk data, by each way out."""
     with contextlib.ExitStack() as stack:
         contenders, missing = start_all(stack)
-        rows = measure(contenders, max(500, scale.of(RUNS)), scale.of(MEGABYTES), scale.of(10))
+        rows, broken = measure(contenders, max(500, scale.of(RUNS)), scale.of(MEGABYTES), scale.of(10))
     note = (
         "One client reaches one echo server on loopback: directly, out of the sandbox by an allowed name, "
         "and by other relays. Milliseconds to connect and get one byte back (median, added, 99th percentile; "
@@ -86,16 +88,20 @@ def measure_network(world: World, found: Found, scale: Scale) -> list[Table]:
         "and in how many ms; GB/s up and down (share of the direct one); MB by which the relay grew over it."
     )
     note += f" Left out, not here: {', '.join(missing)}." if missing else ""
+    note += f" Left out, it broke a connection: {', '.join(broken)}." if broken else ""
     return [Table("An allowed connection", note, COLUMNS, [line(name, rows) for name in rows])]
 
 
-def measure(contenders: Mapping[str, Contender], runs: int, megabytes: int, refusals: int) -> dict[str, Row]:
-    """Every task in turn by each contender."""
+def measure(
+    contenders: Mapping[str, Contender], runs: int, megabytes: int, refusals: int
+) -> tuple[dict[str, Row], list[str]]:
+    """Every task in turn by each contender; who of the peers broke a connection has no row."""
+    broken: list[str] = []
     found: dict[tuple[str, str], list[float]] = {}
     grown = dict.fromkeys(contenders, 0.0)
 
     def ask(name: str, task: str, count: int) -> None:
-        found.setdefault((name, task), []).extend(contenders[name].ask(task, count))
+        found.setdefault((name, task), []).extend(ask_if_whole(contenders, broken, name, task, count))
 
     for contender in contenders.values():
         for task, count in (("sequence", 50), ("parallel", PARALLEL), ("upload", 64), ("download", 64)):
@@ -125,7 +131,23 @@ def measure(contenders: Mapping[str, Contender], runs: int, megabytes: int, refu
             grown[name],
         )
         for name in contenders
-    }
+        if name not in broken
+    }, broken
+
+
+def ask_if_whole(
+    contenders: Mapping[str, Contender], broken: list[str], name: str, task: str, count: int
+) -> list[float]:
+    """The results of one task; a peer whose client ends is ``broken`` from then on, and has none."""
+    if name in broken:
+        return []
+    try:
+        return contenders[name].ask(task, count)
+    except (RuntimeError, BrokenPipeError) as error:
+        if name not in PEERS:
+            raise RuntimeError(f"{name}: {error}") from error
+        broken.append(name)
+        return []
 
 
 def line(name: str, rows: Mapping[str, Row]) -> list[str]:
@@ -150,7 +172,9 @@ def resident(pid: int) -> float:
     if not pid:
         return 0.0
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        fields = file.read().split()
+    # Nothing of one that has ended.
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if fields else 0.0
 
 
 def start_all(stack: contextlib.ExitStack) -> tuple[dict[str, Contender], list[str]]:
@@ -177,7 +201,7 @@ def start_all(stack: contextlib.ExitStack) -> tuple[dict[str, Contender], list[s
         contenders["pasta"] = spawn(stack, ["pasta", *user, "-q", "--config-net", "--", *reach(GATEWAY)])
     if shutil.which("slirp4netns"):
         contenders["slirp4netns"] = through_slirp(stack, reach(SLIRP_HOST))
-    return contenders, sorted({"pasta", "slirp4netns"} - set(contenders))
+    return contenders, sorted(PEERS - set(contenders))
 
 
 def spawn(stack: contextlib.ExitStack, command: Sequence[str]) -> Contender:
