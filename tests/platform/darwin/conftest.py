@@ -12,6 +12,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 STANDIN = os.path.join(HERE, "standin")
 
 
+@pytest.fixture(autouse=True)
+def no_heir():
+    """Launches within the process of other tests make it inherit orphans, and nobody would wait for these."""
+    if sys.platform == "linux":
+        from mcp_client.sandbox.linux import libc
+
+        libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 0)
+
+
 class StandIn(command.Mcp):
     """Like the command itself. As root the server would be root on the host, which has to be accepted."""
 
