@@ -40,9 +40,24 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def ours() -> list[int]:
+def children() -> list[int]:
     """Processes below this one that run."""
     return [pid for pid in descendants(os.getpid()) if is_alive(pid)]
+
+
+EARLIER: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _note_earlier() -> None:
+    """This process inherits orphans of other tests, which are nobody's concern here."""
+    EARLIER.clear()
+    EARLIER.update(children())
+
+
+def ours() -> list[int]:
+    """Those that this test made."""
+    return [one for one in children() if one not in EARLIER]
 
 
 def wait_until_met(process: EarlyProcess) -> None:
