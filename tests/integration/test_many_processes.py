@@ -1,5 +1,6 @@
 """Thirty-two processes pull eight packages at once into one cold cache."""
 
+import contextlib
 import json
 import os
 import random
@@ -11,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from kit import processes
 from kit.bundle import Package, manifest_form, pack_files, package
 from kit.command import Mcp
 from kit.registry import Fault, Registry
@@ -52,10 +52,20 @@ class Crowd:
             text=True,
         )
         assert self._line() == "ready"
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        self._tell("go")
         self.pids: list[int] = json.loads(self._line())
+        self._handles = {pid: os.pidfd_open(pid) for pid in self.pids}
+        self._tell("wait for them")
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def kill(self, pid: int) -> None:
+        """By its handle: when it has ended, its number may be somebody else's by now."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handles[pid], signal.SIGKILL)
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -67,6 +77,8 @@ class Crowd:
             pid, status, said = json.loads(self._line())
             yield pid, status, said
         self._process.communicate(timeout=30)
+        for handle in self._handles.values():
+            os.close(handle)
 
 
 def fetched(registry: Registry) -> Counter[str]:
@@ -106,10 +118,7 @@ def test_some_are_killed_and_the_others_do_not_care(
     victims = dice.sample(crowd.pids, PROCESSES // 2)
     for pid in victims:
         time.sleep(dice.uniform(0, 0.08))
-        # Not one that has ended: its number may be somebody else's by now. A child that was not waited for
-        # keeps it, and these are children of the one that waits.
-        if pid in processes.carrying(mcp.marker):
-            os.kill(pid, signal.SIGKILL)
+        crowd.kill(pid)
     killed = 0
     for pid, status, said in crowd.ends():
         if pid in victims and status == -signal.SIGKILL:

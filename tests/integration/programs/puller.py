@@ -2,8 +2,9 @@
 
     puller.py COUNT REF...
 
-A line on standard input starts them, each with the references in another order. A line of standard output
-tells of each, when it ended: its pid, its status (negative for a signal), and what it said on standard error.
+A line on standard input starts them, each with the references in another order, and another one lets them
+be waited for: until then a pid is nobody else's. A line of standard output tells of each, when it ended: its
+pid, its status (negative for a signal), and what it said on standard error.
 """
 
 import json
@@ -46,6 +47,7 @@ def start(count: int, references: list[str]) -> None:
             os._exit(pull_all(number, references, files[number]))
         numbers[pid] = number
     print(json.dumps(list(numbers)), flush=True)
+    sys.stdin.readline()
     while numbers:
         pid, waited = os.wait()
         number = numbers.pop(pid)
