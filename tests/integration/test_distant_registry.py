@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from kit import programs
 from kit.command import Mcp, Result, refused
-from kit.distant import PROXY, Distant
+from kit.distant import PROXY, SOCKS, Distant
 
 PACKAGE = programs.single()
 REFERENCE = PACKAGE.reference
 HOME = "https://registry.reach.example"
 TOKEN = "sesame-71d0c2aa94"
 PROXY_URL = f"http://proxy-user:proxy-pass%20word@{PROXY[0]}:{PROXY[1]}"
+
+SOCKS_URL = f"socks5h://proxy-user:proxy-pass%20word@{SOCKS[0]}:{SOCKS[1]}"
 
 
 class Far(Mcp):
@@ -107,7 +109,7 @@ def test_where_no_registry_elsewhere_may_lead(far: Far, number: int, closed: tup
     refused(result, "registry-protocol", status=1)
     assert reason in result.message
     seen = far.distant.set()
-    reached = {name for name, server in seen.items() if name != "proxy" and server["connections"]}
+    reached = {name for name, server in seen.items() if "://" in name and server["connections"]}
     assert reached == {home.removesuffix(".reach.example")}
 
 
@@ -195,6 +197,31 @@ def test_a_proxy_that_refuses_is_told_without_its_password(far: Far) -> None:
     assert "407" in result.message
     assert "other-secret" not in result.stderr
     assert result.stderr.replace("\n", "").isprintable()
+
+
+def test_a_socks_proxy_gets_names_to_look_up(far: Far) -> None:
+    far.distant.set(answer=_answer("https://store.reach.example"), token=TOKEN)
+    result = far.pull(ALL_PROXY=SOCKS_URL, MCP_REGISTRY_TOKEN=TOKEN)
+    assert result.status == 0, result.stderr
+    seen = far.distant.set()
+    assert seen["socks"] == [["registry.reach.example", 443], ["store.reach.example", 443]]
+    assert [line[4] for line in seen["https://store"]["log"]] == [None]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "word"),
+    [
+        (SOCKS_URL.replace("pass%20word", "other-secret"), "password"),
+        (SOCKS_URL.replace("proxy-user:proxy-pass%20word@", ""), "Requested"),
+        ("socks5://10.20.0.9:9", "refused"),
+    ],
+)
+def test_a_socks_proxy_that_does_not_let_us_through(far: Far, proxy: str, word: str) -> None:
+    result = far.pull(ALL_PROXY=proxy)
+    refused(result, "registry-unavailable", status=1)
+    assert word in result.message
+    assert f"by way of the proxy {PROXY[0]}:" in result.message
+    assert "other-secret" not in result.stderr
 
 
 @pytest.mark.parametrize("listed", [".reach.example", "other, reach.example:443"])

@@ -93,6 +93,7 @@ EDGE_LIBRARIES = {
     "h11": {"executor"},
     "httpx": {"registry"},
     "httpcore": {"registry"},
+    "socksio": {"registry"},
     "pydantic": {"config", "manifest", "registry"},
     "yaml": {"config"},
     "pyseccomp": {"sandbox"},

@@ -9,8 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignor
 
 VERSION=3.11
 # Grows when what is made here changes.
-EDITION=1
-WHEELS=(certifi click colorama filelock h11 httpcore httpx pydantic pyyaml structlog zlib-ng)
+EDITION=2
+WHEELS=(certifi click colorama filelock h11 httpcore httpx pydantic pyyaml socksio structlog zlib-ng)
 TOOLS=(psutil pytest pytest-timeout)
 
 say() { printf '%s\n' "$*" >&2; }

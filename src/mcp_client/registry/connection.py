@@ -183,7 +183,7 @@ class Connection:
             cause = _certificate_problem(error)
             if cause is not None:
                 raise untrusted(location.url, cause) from error
-            raise Passing(unavailable(location.url, reason_of(error))) from error
+            raise Passing(unavailable(location.url, reason_of(error) + _way_to(location))) from error
         except (httpx.InvalidURL, UnicodeError) as error:
             raise protocol(location.url, "the URL cannot be used") from error
         # From here on the body is read: by those who bound its size, each read in time, until the end.
@@ -206,12 +206,12 @@ class Connection:
         secured = encrypted or (proxy or "").lower().startswith("https:")
         try:
             return Transport(proxy, self._trust if secured else None, check)
-        except (ImportError, ValueError, httpx.InvalidURL):
+        except (ValueError, httpx.InvalidURL):
             # Without a cause: that one quotes the proxy's URL, which may hold a password.
             raise MCPError(
                 "config-invalid",
                 "the proxy that the environment names cannot be used",
-                hint="set HTTPS_PROXY to http://host:port; unset ALL_PROXY if it names a SOCKS proxy",
+                hint="set HTTPS_PROXY or ALL_PROXY to http://host:port or socks5://host:port",
             ) from None
 
     @cached_property
@@ -251,8 +251,15 @@ def reason_of(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "it does not answer in time"
     if isinstance(error, httpx.ProxyError):
-        return f"the proxy says {printable(str(error), 120)}"
+        said = printable(str(error), 120)
+        return f"the proxy says {said}" if said else "the proxy does not answer as its kind does"
     return printable(str(error), 120) or type(error).__name__
+
+
+def _way_to(location: Location) -> str:
+    """The proxy on the way, as an addition to a problem: it may be its own."""
+    proxy = proxy_for(location, os.environ)
+    return "" if proxy is None else f" (by way of the proxy {httpx.URL(proxy).netloc.decode('ascii')})"
 
 
 def _certificate_problem(error: BaseException) -> str | None:

@@ -7,10 +7,10 @@ Edge module. There is no ``httpx.Client`` above it: what that adds to a request 
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 import httpcore
 import httpx
+import socksio
 
 from mcp_client.registry.dial import Check, Dialer
 
@@ -24,6 +24,9 @@ _FAILURES: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (httpcore.UnsupportedProtocol, httpx.UnsupportedProtocol),
     (httpcore.NetworkError, httpx.NetworkError),
     (httpcore.ProtocolError, httpx.ProtocolError),
+    (socksio.ProtocolError, httpx.ProxyError),
+    # httpcore's word for an answer of a SOCKS proxy that is of another kind than was asked for.
+    (AssertionError, httpx.ProxyError),
 )
 
 
@@ -33,8 +36,8 @@ class Transport(httpx.BaseTransport):
     def __init__(self, proxy: str | None, trust: ssl.SSLContext | None, check: Check | None) -> None:
         """``trust`` may be None where nothing is encrypted; ``check`` is the Dialer's.
 
-        Raises ValueError, ImportError or httpx.InvalidURL for a proxy that cannot be used; their words may
-        quote its password.
+        Raises ValueError or httpx.InvalidURL for a proxy that cannot be used; their words may quote its
+        password.
         """
         self._pool = _pool(proxy, trust, Dialer(check))
 
@@ -118,8 +121,6 @@ def _pool(
     given = httpx.Proxy(proxy)
     url = httpcore.URL(scheme=given.url.raw_scheme, host=given.url.raw_host, port=given.url.port, target=b"/")
     if given.url.scheme in {"socks5", "socks5h"}:
-        if find_spec("socksio") is None:
-            raise ImportError("socksio")
         return httpcore.SOCKSProxy(
             url, proxy_auth=given.raw_auth, ssl_context=trust, max_connections=None, network_backend=dialer
         )

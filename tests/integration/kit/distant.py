@@ -21,7 +21,7 @@ SERVERS = {
     "metadata": "169.254.169.254",
     "inner": "127.0.0.1",
 }
-PROXY = ("10.20.0.9", 3128)
+PROXY, SOCKS = ("10.20.0.9", 3128), ("10.20.0.9", 1080)
 HOSTS = {
     **{f"{name}.reach.example": [address] for name, address in SERVERS.items()},
     "mixed.reach.example": [SERVERS["store"], SERVERS["inner"]],

@@ -16,9 +16,10 @@ from typing import Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from kit.bundle import Package
-from kit.distant import HOSTS, PROXY, SERVERS
+from kit.distant import HOSTS, PROXY, SERVERS, SOCKS
 from kit.registry import Fault, Registry
 from programs.forwarding import Forwarder
+from programs.socks import SocksServer
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
         for name, address in SERVERS.items()
         for scheme, port in (("http", 80), ("https", 443))
     }
-    proxy = Forwarder(PROXY)
+    proxy, socks = Forwarder(PROXY), SocksServer(SOCKS)
     for server in servers.values():
         # All of them have the artifacts: who comes to the wrong one shall find what he wants.
         server.publish(package)
@@ -42,9 +43,10 @@ def main() -> None:
             f"{scheme}://{name}": {"connections": server.connections, "log": list(server.log)}
             for (name, scheme), server in servers.items()
         }
-        seen["proxy"] = proxy.log[:]
+        seen["proxy"], seen["socks"] = proxy.log[:], socks.log[:]
         print(json.dumps(seen), flush=True)
         proxy.log.clear()
+        socks.log.clear()
         for server in servers.values():
             server.connections = 0
             server.log.clear()

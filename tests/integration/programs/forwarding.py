@@ -47,9 +47,9 @@ class _Handler(BaseHTTPRequestHandler):
         with socket.create_connection((host, int(port))) as far:
             self.send_response(200)
             self.end_headers()
-            back = threading.Thread(target=_carry, args=(far, self.connection), daemon=True)
+            back = threading.Thread(target=carry, args=(far, self.connection), daemon=True)
             back.start()
-            _carry(self.connection, far)
+            carry(self.connection, far)
             back.join(5)
         self.close_connection = True
 
@@ -73,7 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = _forward  # noqa: N815 (names of the base class)
 
 
-def _carry(source: socket.socket, sink: socket.socket) -> None:
+def carry(source: socket.socket, sink: socket.socket) -> None:
+    """Copy until the end of ``source``, and pass that end on."""
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)

@@ -1,7 +1,9 @@
 """Where redirects may lead, who sees the token, and what proxies see."""
 
+import gc
 import socket
-from importlib.util import find_spec
+import threading
+from contextlib import suppress
 
 import pytest
 
@@ -272,10 +274,7 @@ def test_a_proxy_is_used_for_the_rest_and_cannot_lead_home(new_server, proxy, op
     [
         "socks9://user:sesame@127.0.0.1:9",
         "http://user:sesame@127.0.0.1:port",
-        pytest.param(
-            "socks5h://user:sesame@127.0.0.1:9",
-            marks=pytest.mark.skipif(find_spec("socksio") is not None, reason="httpx can speak SOCKS here"),
-        ),
+        "socks5h://user:sesame@127.0.0.1:port",
     ],
 )
 def test_a_proxy_that_cannot_be_used(open_at, kit, monkeypatch, proxy):
@@ -287,6 +286,41 @@ def test_a_proxy_that_cannot_be_used_does_not_matter_here(server, open_at, kit, 
     monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:9")
     server.routes[kit.resolve] = kit.send(200, kit.answer)
     open_at(server.url).resolve(kit.one)
+
+
+_NONSENSE = [
+    b"",
+    b"\x05",
+    b"\x05\x00",
+    b"\x05\xff",
+    b"\x05\x02\x01\x00",
+    b"HTTP/1.1 400 \x1b[2J\r\n\r\n",
+    bytes(64),
+]
+
+
+# httpcore leaves a connection to the collector when its proxy is no good.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize("answer", _NONSENSE)
+def test_a_socks_proxy_that_talks_nonsense(open_at, kit, monkeypatch, answer):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("ALL_PROXY", f"socks5://user:sesame@127.0.0.1:{listener.getsockname()[1]}")
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    end, _ = listener.accept()
+                    with end:
+                        end.recv(99)
+                        end.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        failure = refused(open_at("https://registry.example", timeout=2.0), kit.one, "registry-unavailable")
+        listener.shutdown(socket.SHUT_RDWR)
+
+    assert failure.message.isprintable()
+    del failure
+    gc.collect()
 
 
 def test_certificates_that_are_not_there(open_at, kit, monkeypatch, tmp_path):
