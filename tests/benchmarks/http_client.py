@@ -79,6 +79,19 @@ class Endpoint:
             _read_small(end)
             return [size / (time.perf_counter() - began) / 1e9]
 
+    def pieces(self, megabytes: int) -> list[float]:
+        """GB/s of a body in chunks."""
+        chunk = b"%x\r\n%b\r\n" % (len(BLOCK), BLOCK)
+        count = max(1, (megabytes << 20) // len(BLOCK))
+        with self._connect() as end:
+            began = time.perf_counter()
+            end.sendall(b"POST /upload HTTP/1.1\r\n" + self._host + b"Transfer-Encoding: chunked\r\n\r\n")
+            for _ in range(count):
+                end.sendall(chunk)
+            end.sendall(b"0\r\n\r\n")
+            _read_small(end)
+            return [count * len(BLOCK) / (time.perf_counter() - began) / 1e9]
+
     def events(self, count: int) -> list[float]:
         """Thousands of events a second of one stream that is sent as fast as it is read."""
         with self._connect() as end:

@@ -4,8 +4,8 @@ import h11
 
 from mcp_client.executor.http.body import Piece
 from mcp_client.executor.http.channel import LARGEST_COPY, LARGEST_READ
-from mcp_client.executor.http.chunks import Chunks
-from mcp_client.executor.http.fields import has_chunks
+from mcp_client.executor.http.chunks import Chunks, body_of_answer
+from mcp_client.executor.http.fields import STATUSES_WITHOUT_BODY, has_chunks
 from mcp_client.executor.http.link import Link
 
 Head = h11.InformationalResponse | h11.Response
@@ -41,7 +41,7 @@ class AnswerReader:
                 heads.append(event)
             elif isinstance(event, h11.Response):
                 heads.append(event)
-                if has_chunks(event) and not self._is_head:
+                if has_chunks(event) and event.status_code not in STATUSES_WITHOUT_BODY and not self._is_head:
                     return self._begin_chunks(parts)
             elif isinstance(event, h11.EndOfMessage):
                 return event
@@ -51,12 +51,12 @@ class AnswerReader:
                 return None
 
     def _begin_chunks(self, parts: list[Piece]) -> h11.EndOfMessage | None:
-        self._chunks = Chunks()
+        self._chunks = Chunks(body_of_answer)
         self.largest_read = LARGEST_READ
         rest, _ = self._link.connection.trailing_data
         return self._read_chunks(self._chunks, memoryview(rest), parts) if rest else None
 
     def _read_chunks(self, chunks: Chunks, data: memoryview, parts: list[Piece]) -> h11.EndOfMessage | None:
         end = chunks.read(data, parts)
-        self._link.bypassed = end is not None and not chunks.has_more
+        self._link.bypassed = end is not None and not chunks.behind
         return end

@@ -1,11 +1,13 @@
-"""The body of an answer that comes in chunks (RFC 9112, 7.1), cut out of what was read without a copy.
+"""A body that comes in chunks (RFC 9112, 7.1), cut out of what was read without a copy.
 
 h11 copies each byte three times, and takes longer for a small event than the server did. So what is plainly a
 chunk is cut out here; from the first thing on that is not, be it the last chunk, an extension or a fault, h11
-reads and decides. Requests are h11's alone: only there could a second opinion smuggle something.
+reads and decides. Nothing is taken that h11 would refuse, and what is taken is framed anew: there is no
+second opinion about where a message ends.
 """
 
 import re
+from collections.abc import Callable
 
 import h11
 
@@ -18,21 +20,22 @@ _BEGIN_OF_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}\r?")
 
 
 class Chunks:
-    """One body; ``has_more`` tells that something came behind it."""
+    """One body."""
 
-    __slots__ = ("_closing", "_left", "_line", "_rest")
+    __slots__ = ("_begin", "_closing", "_left", "_line", "_rest")
 
-    def __init__(self) -> None:
-        """Right behind the head."""
+    def __init__(self, begin: Callable[[], h11.Connection]) -> None:
+        """Right behind the head; ``begin`` is one of the functions below."""
+        self._begin = begin
         # So many bytes of this chunk are still to come, then these; and these began the next one.
         self._left = 0
         self._closing = self._line = b""
         self._rest: h11.Connection | None = None
 
     @property
-    def has_more(self) -> bool:
-        """Once it has ended."""
-        return self._rest is not None and bool(self._rest.trailing_data[0])
+    def behind(self) -> bytes:
+        """What came behind it, once it has ended."""
+        return b"" if self._rest is None else self._rest.trailing_data[0]
 
     def read(self, data: memoryview, parts: list[Piece]) -> h11.EndOfMessage | None:
         """Add what ``data`` has of the body, as views of ``data`` mostly; empty, it is the connection's end.
@@ -43,7 +46,7 @@ class Chunks:
             rest = self._cut(data, parts) if data else data
             if rest is None:
                 return None
-            self._rest = _in_body()
+            self._rest = self._begin()
         else:
             rest = data
         # h11 adds any buffer to its own.
@@ -86,11 +89,19 @@ class Chunks:
         return len(part) + len(closing)
 
 
-def _in_body() -> h11.Connection:
-    """Where the next thing is the size of a chunk."""
+def body_of_answer() -> h11.Connection:
+    """h11 where the next thing is the size of a chunk, for a client."""
     connection = h11.Connection(h11.CLIENT, LONGEST_HEAD)
     connection.send(h11.Request(method="GET", target="/", headers=[(b"Host", b"localhost")]))
     connection.send(h11.EndOfMessage())
     connection.receive_data(b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n")
+    connection.next_event()
+    return connection
+
+
+def body_of_request() -> h11.Connection:
+    """The same for a server."""
+    connection = h11.Connection(h11.SERVER, LONGEST_HEAD)
+    connection.receive_data(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
     connection.next_event()
     return connection

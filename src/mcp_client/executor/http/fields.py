@@ -34,7 +34,7 @@ _CORS = b"access-control-"
 # Bare line feeds, folded lines, control characters, bare carriage returns (RFC 9112, 2.2 and 5.2).
 _UNACCEPTABLE = re.compile(rb"[^\r]\n|\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]")
 _STATUSES_WITHOUT_LENGTH = frozenset({204})
-_STATUSES_WITHOUT_BODY = frozenset({204, 304})
+STATUSES_WITHOUT_BODY = frozenset({204, 304})
 _FIRST_FINAL_STATUS = 200
 
 
@@ -95,9 +95,9 @@ def known_length(message: h11.Request | h11.Response) -> int | None:
     return int(lengths[0]) if lengths and not values(message, b"transfer-encoding") else None
 
 
-def has_chunks(answer: h11.Response) -> bool:
-    """Whether a body follows, in chunks, unless HEAD was asked for: h11 knows no other coding."""
-    return bool(values(answer, b"transfer-encoding")) and answer.status_code not in _STATUSES_WITHOUT_BODY
+def has_chunks(message: h11.Request | h11.Response) -> bool:
+    """Whether its body, if it has one, comes in chunks: h11 knows no other coding."""
+    return bool(values(message, b"transfer-encoding"))
 
 
 def is_feed(answer: h11.Response) -> bool:

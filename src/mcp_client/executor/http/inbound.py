@@ -204,7 +204,7 @@ class Inbound:
             self._read_head()
         elif exchange.takes_unread:
             exchange.pass_body()
-        elif (data := self.channel.read(LARGEST_COPY)) is not None:
+        elif (data := self.channel.read(self.reader.largest_read)) is not None:
             self.reader.add(data)
             exchange.send_body()
 

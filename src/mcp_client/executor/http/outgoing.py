@@ -29,7 +29,7 @@ class Outgoing:
         self.is_get = head.method == b"GET"
         self.is_head = head.method == b"HEAD"
         # What was sent first, as long as it may have to be sent again.
-        self._held: tuple[list[bytes], h11.EndOfMessage | None] | None = None
+        self._held: tuple[list[Piece], h11.EndOfMessage | None] | None = None
         # Of a body that says how long it is, and where its rest goes.
         self._left = known_length(head) or 0
         self._pipe: Pipe | None = None
@@ -54,7 +54,7 @@ class Outgoing:
             self._pipe = bypass(self._left, link.channel)
         return pieces
 
-    def _take_body(self) -> tuple[list[bytes], h11.EndOfMessage | None]:
+    def _take_body(self) -> tuple[list[Piece], h11.EndOfMessage | None]:
         parts, end = self._reader.take_body()
         self._left -= sum(map(len, parts))
         return parts, end

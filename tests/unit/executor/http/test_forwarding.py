@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 from endpoint import SERVER_PORT, TOKEN, Direct, Running, answering, wait_until
@@ -226,6 +228,46 @@ def test_pipelined_requests_are_answered_in_order(serve):
     with running.client() as client:
         client.send(b"".join(requests))
         assert [client.answer()[2] for _ in requests] == [b"/%dabc" % number for number in range(50)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bodies_in_chunks_end_where_the_next_request_begins(serve, seed):
+    """Whatever is read together: their sizes go beyond what is read at once, and the cuts are anywhere."""
+    dice = random.Random(seed)
+
+    def handle(conversation):
+        while (head := conversation.head()) is not None:
+            size, body = 0, conversation.body(head)
+            while line := re.match(rb"([0-9a-f]+)\r\n", body):
+                size += int(line[1], 16)
+                body = body[line.end() + int(line[1], 16) + 2 :]
+            said = b"%s %d" % (head.split(b" ")[1], size)
+            conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+
+    running = serve(handle)
+    sent, expected = b"", []
+    for number in range(12):
+        sizes = [dice.choice([1, 10, 5000, 300_000]) for _ in range(dice.randrange(4))]
+        sent += b"POST /%d HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % (
+            number,
+            running.host.encode(),
+        )
+        sent += b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for size in sizes)
+        sent += dice.choice([b"0\r\n\r\n", b"0;a=b\r\nX: 1\r\n\r\n"])
+        expected.append(b"/%d %d" % (number, sum(sizes)))
+
+    with running.client() as client:
+        sender = threading.Thread(target=_send_in_pieces, args=(client, sent, dice))
+        sender.start()
+        assert [client.answer()[2] for _ in expected] == expected
+        sender.join()
+
+
+def _send_in_pieces(client, data, dice):
+    while data:
+        size = dice.choice([1, 2, 7, 1000, 70_000, 1_000_000])
+        client.send(data[:size])
+        data = data[size:]
 
 
 def test_refusals_between_pipelined_requests_keep_their_place(serve):
