@@ -25,6 +25,7 @@ from mcp_client.sandbox.linux.channel import (
     Channel,
     Event,
     StepError,
+    await_word,
     report_failure,
     step,
 )
@@ -58,11 +59,17 @@ def run_keeper(
                 os.setsid()
                 signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
             with step("fork the server"):
+                held, let_go = os.pipe()
                 server = os.fork()
             if server == 0:
+                os.close(let_go)
+                await_word(held)
                 become_server(start, channel)
+            keeper = Keeper(spec, server, channel.events, life, table, mark)
+            # Not a step of the server before it is known, and no word of it before this one.
             os.write(channel.setup, f"init\t{server}\n".encode())
-            Keeper(spec, server, channel.events, life, table, mark).run()
+            os.write(let_go, b"\0")
+            keeper.run()
         except StepError as failure:
             report_failure(channel, failure.stage, failure.error)
         except BaseException as error:  # noqa: BLE001  the last frame of this process: anything else must fail closed
