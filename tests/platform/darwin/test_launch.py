@@ -261,6 +261,22 @@ def test_the_processor_is_shared(mac):
     assert float(done.stdout) < 0.6, done.stderr
 
 
+def test_a_signal_while_the_keeper_looks_is_passed_on_afterwards(mac):
+    """Passed on at once, it would make a stopped server go on, for which the keeper looks again."""
+    source = """
+    import signal, time
+    told = []
+    signal.signal(signal.SIGUSR1, lambda *_: told.append("told"))
+    until = time.monotonic() + 30
+    while not told and time.monotonic() < until: pass
+    print(*told[:1])
+    """
+    resources = {**RESOURCES, "cpu_millicores": 100}
+    done = mac.serve(python(source, subprocess=True, resources=resources), env={"STAND_IN_INTERRUPT": "1"})
+
+    assert (done.status, done.stdout) == (0, b"told\n"), done.stderr
+
+
 def test_what_sandbox_exec_is_asked_for(mac):
     done = mac.serve(programs.single(), "leave", "0")
     assert done.status == 0, done.stderr

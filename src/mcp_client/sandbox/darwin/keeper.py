@@ -117,7 +117,7 @@ class Keeper:
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
             if wake in ready:
-                os.read(wake, 64)
+                self._pass_on(os.read(wake, 64))
                 self._reap()
             if self._life in ready:
                 self._family.end()
@@ -133,7 +133,7 @@ class Keeper:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _noted)
         for number in FORWARDED_SIGNALS:
-            signal.signal(number, self._forward)
+            signal.signal(number, _noted)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
         # The server may have ended before the handler was there.
         os.write(write, b"\0")
@@ -148,13 +148,15 @@ class Keeper:
         due = self._meter.due_at
         return None if due is None else max(0.0, due - time.monotonic()) * 1000 + 1
 
-    def _forward(self, number: int, _frame: FrameType | None) -> None:
-        # A child of ours keeps its number until we wait for it.
-        try:
-            os.kill(self._server, number)
-        except ProcessLookupError:
-            return
-        self._meter.give_way()
+    def _pass_on(self, numbers: bytes) -> None:
+        """Not from a handler: that could come in the middle of a look at the family, or of its end."""
+        for number in filter(FORWARDED_SIGNALS.__contains__, numbers):
+            # A child of ours keeps its number until we wait for it.
+            try:
+                os.kill(self._server, number)
+            except ProcessLookupError:
+                return
+            self._meter.give_way()
 
     def _look(self) -> None:
         self._meter.look()
@@ -189,4 +191,4 @@ class Keeper:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The wake-up pipe carries it."""
+    """The wake-up pipe carries the number."""
