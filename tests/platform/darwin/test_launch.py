@@ -145,10 +145,12 @@ def test_a_child_that_left_the_session_is_found_by_its_ancestry(mac):
     while True:
         time.sleep(600)
     """
+    mac.configure("executor:\n  grace: 1s\n")
     mac.publish(python(source, subprocess=True))
-    with mac.start("run", *mac.accepted, "--timeout", "3s", "test/program@1.0.0") as running:
+    with mac.start("run", *mac.accepted, "test/program@1.0.0") as running:
         child = int(_first_line(running))
         assert _is_named(child, "python")
+        running.send_signal(signal.SIGTERM)
         running.wait(60)
 
     # A zombie has ended: it waits for whoever inherited it.
@@ -213,16 +215,15 @@ def test_memory_above_the_limit_ends_the_family(mac):
     """In a child, so that no limit of a single process is at work."""
     source = """
     import os, time
+    print("begun", flush=True)
     if os.fork() == 0:
         held = bytearray(b"x") * (300 << 20)
-        time.sleep(600)
-    print("forked", flush=True)
     time.sleep(600)
     """
     resources = {**RESOURCES, "memory_mb": 200}
     done = mac.serve(python(source, subprocess=True, resources=resources))
 
-    assert (done.status, done.stdout) == (128 + signal.SIGKILL, b"forked\n"), done.stderr
+    assert (done.status, done.stdout) == (128 + signal.SIGKILL, b"begun\n"), done.stderr
     assert "memory" in done.stderr
 
 
@@ -236,15 +237,15 @@ def test_memory_below_the_limit_does_not(mac):
 def test_more_processes_than_the_limit_end_the_family(mac):
     source = """
     import os, time
+    print("begun", flush=True)
     for _ in range(12):
         if os.fork() == 0:
-            time.sleep(600)
-    print("forked", flush=True)
+            break
     time.sleep(600)
     """
     done = mac.serve(python(source, subprocess=True))
 
-    assert (done.status, done.stdout) == (128 + signal.SIGKILL, b"forked\n"), done.stderr
+    assert (done.status, done.stdout) == (128 + signal.SIGKILL, b"begun\n"), done.stderr
     assert "more than its 8 processes" in done.stderr
 
 
