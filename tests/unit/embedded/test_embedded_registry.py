@@ -1,7 +1,7 @@
 """The registry inside the package is exactly what its sources build, and keeps its own contract."""
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import os
 import tarfile
@@ -23,12 +23,9 @@ def read(path):
 
 @pytest.fixture(scope="module")
 def builder():
-    spec = importlib.util.spec_from_file_location(
-        "build_embedded", os.path.join(ROOT, "tools", "build_embedded.py")
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(os.path.join(ROOT, "tools"))
+        yield importlib.import_module("build_embedded")
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from mcp_client.sandbox.linux.channel import (
     Channel,
     Event,
     StepError,
+    await_word,
     report_failure,
     step,
 )
@@ -58,11 +59,17 @@ def run_keeper(
                 os.setsid()
                 signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
             with step("fork the server"):
+                held, let_go = os.pipe()
                 server = os.fork()
             if server == 0:
+                os.close(let_go)
+                await_word(held)
                 become_server(start, channel)
+            keeper = Keeper(spec, server, channel.events, life, table, mark)
+            # Not a step of the server before it is known, and no word of it before this one.
             os.write(channel.setup, f"init\t{server}\n".encode())
-            Keeper(spec, server, channel.events, life, table, mark).run()
+            os.write(let_go, b"\0")
+            keeper.run()
         except StepError as failure:
             report_failure(channel, failure.stage, failure.error)
         except BaseException as error:  # noqa: BLE001  the last frame of this process: anything else must fail closed
@@ -110,7 +117,7 @@ class Keeper:
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
             if wake in ready:
-                os.read(wake, 64)
+                self._pass_on(os.read(wake, 64))
                 self._reap()
             if self._life in ready:
                 self._family.end()
@@ -126,7 +133,7 @@ class Keeper:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _noted)
         for number in FORWARDED_SIGNALS:
-            signal.signal(number, self._forward)
+            signal.signal(number, _noted)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
         # The server may have ended before the handler was there.
         os.write(write, b"\0")
@@ -141,13 +148,15 @@ class Keeper:
         due = self._meter.due_at
         return None if due is None else max(0.0, due - time.monotonic()) * 1000 + 1
 
-    def _forward(self, number: int, _frame: FrameType | None) -> None:
-        # A child of ours keeps its number until we wait for it.
-        try:
-            os.kill(self._server, number)
-        except ProcessLookupError:
-            return
-        self._meter.give_way()
+    def _pass_on(self, numbers: bytes) -> None:
+        """Not from a handler: that could come in the middle of a look at the family, or of its end."""
+        for number in filter(FORWARDED_SIGNALS.__contains__, numbers):
+            # A child of ours keeps its number until we wait for it.
+            try:
+                os.kill(self._server, number)
+            except ProcessLookupError:
+                return
+            self._meter.give_way()
 
     def _look(self) -> None:
         self._meter.look()
@@ -182,4 +191,4 @@ class Keeper:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The wake-up pipe carries it."""
+    """The wake-up pipe carries the number."""

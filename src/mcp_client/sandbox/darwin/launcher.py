@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
-from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
+from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError
 from mcp_client.sandbox.darwin.controls import list_controls
 from mcp_client.sandbox.darwin.family import Family
 from mcp_client.sandbox.darwin.keeper import run_keeper
 from mcp_client.sandbox.darwin.trial import try_profile
-from mcp_client.sandbox.linux.channel import (
-    ENDED,
-    EVENT_SIZE,
-    FAILED,
-    MEMORY_EXCEEDED,
-    PROCESS_REFUSED,
-    Channel,
-    Event,
-)
-from mcp_client.sandbox.spec import ProcessExit, Usage
+from mcp_client.sandbox.linux.channel import ENDED, Channel, Event, Launched
+from mcp_client.sandbox.spec import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,13 +21,7 @@ if TYPE_CHECKING:
     from mcp_client.sandbox.darwin.profile import Profile
     from mcp_client.sandbox.darwin.server import Start
     from mcp_client.sandbox.darwin.table import ProcessTable
-    from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
-
-_HAPPENINGS: dict[bytes, Happening] = {
-    PROCESS_REFUSED: "process-refused",
-    MEMORY_EXCEEDED: "memory-exceeded",
-    ENDED: "ended",
-}
+    from mcp_client.sandbox.spec import Control, ProcessExit, SandboxSpec
 
 
 class WayOut(NamedTuple):
@@ -58,13 +44,15 @@ class Launch(NamedTuple):
     way_out: WayOut | None
 
 
-class DarwinProcess:
+class DarwinProcess(Launched):
     """A server that is built but waits: exec happens at release().
 
     ``pid`` is the keeper's. Where anything leads out, ``egress`` is the socket that the proxy listens on and
     ``secret`` what it asks for. Where the server listens there is no channel: its port is on this machine.
     """
 
+    _guardian = "keeper"
+    _hint = "run 'mcp doctor'"
     controls: tuple[Control, ...]
     ingress: int | None = None
 
@@ -86,10 +74,7 @@ class DarwinProcess:
         _close((setup_write, events_write, gate_read, life_read, diagnostics_write))
         self._setup, self._gate, self._life = setup_read, gate_write, life_write
         self._open = {setup_read, gate_write, life_write, events_read}
-        self._lines = b""
-        self._last: Event | None = None
-        self._fault: str | None = None
-        self._memory_exceeded = self._released = self._gone = False
+        self._released = self._gone = False
         self._family: Family | None = None
         self.events = events_read
         self.diagnostics = diagnostics_read
@@ -146,20 +131,6 @@ class DarwinProcess:
         else:
             self._abandon()
 
-    def next_event(self) -> Happening:
-        """What made ``events`` readable; "ended" also when the keeper itself is gone."""
-        data = os.read(self.events, EVENT_SIZE)
-        if len(data) != EVENT_SIZE:
-            return "ended"
-        event = Event.unpack(data)
-        if event.kind == FAILED:
-            self._fault = printable(os.read(self.events, 4096).decode(errors="replace"))
-            return "ended"
-        if event.kind == ENDED:
-            self._last = event
-        self._memory_exceeded |= event.kind == MEMORY_EXCEEDED
-        return _HAPPENINGS[event.kind]
-
     def collect(self) -> ProcessExit:
         """Reap after the event "ended", and tell how the server ended and what it used.
 
@@ -173,64 +144,29 @@ class DarwinProcess:
             self._family.end()
         self._shut(*self._open)
         self._launch.folders.remove()
-        if self._fault is not None or (self._last is None and os.WIFEXITED(status)):
-            why = self._fault or "its keeper is gone"
-            raise MCPError(
-                "sandbox-failed",
-                f"the sandbox could not be kept up ({why}); the server was ended",
-                hint="this is a defect; report it",
-            )
+        self._refuse_fault(status)
         last = self._last or Event(ENDED, status, own.ru_utime, own.ru_stime)
-        code = os.waitstatus_to_exitcode(last.status)
-        return ProcessExit(
-            status=code if code >= 0 else None,
-            signal=None if code >= 0 else -code,
-            out_of_memory=self._memory_exceeded,
-            refused=last.refused,
-            usage=Usage(last.user_seconds, last.system_seconds, max(last.largest, last.tree)),
-        )
+        usage = Usage(last.user_seconds, last.system_seconds, max(last.largest, last.tree))
+        return self._describe_end(last, usage, out_of_memory=self._memory_exceeded)
 
-    def _expect(self, word: str) -> list[str]:
-        line = self._read_line()
-        if line is None:
-            raise MCPError(
-                "sandbox-setup-failed",
-                f"the sandbox ended before it was ready (waiting for {word!r})",
-                hint="run 'mcp doctor'",
-            )
-        found, *fields = line.split("\t")
-        if found != word:
-            self._raise_failure(line)
-        return fields
-
-    def _read_line(self) -> str | None:
-        while b"\n" not in self._lines:
-            data = os.read(self._setup, 4096)
-            if not data:
-                return None
-            self._lines += data
-        line, _, self._lines = self._lines.partition(b"\n")
-        return line.decode(errors="replace")
-
-    def _raise_failure(self, line: str) -> NoReturn:
-        _, stage, number, detail = line.split("\t", 3)
-        if stage == "exec" and int(number) == errno.E2BIG:
-            raise MCPError(
+    def _explain(self, stage: str, code: int, detail: str) -> MCPError:
+        if stage == "exec" and code == errno.E2BIG:
+            return MCPError(
                 "env-refused",
                 "the server's variables and arguments are too large",
                 hint="all together may have 1 MB (getconf ARG_MAX)",
             )
         if stage == "exec":
-            missing = int(number) == errno.ENOENT
-            raise MCPError(
+            missing = code == errno.ENOENT
+            return MCPError(
                 "sandbox-unavailable",
-                f"sandbox-exec could not be executed: {printable(detail)}",
+                f"sandbox-exec could not be executed: {detail}",
                 hint="it belongs to macOS; nothing runs without it",
                 run_status=EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE,
             )
-        raise MCPError(
+        return MCPError(
             "sandbox-setup-failed",
-            f"could not {stage}: {printable(detail)}",
+            f"could not {stage}: {detail}",
             hint="nothing was started; 'mcp doctor' tries each control by itself",
         )
 

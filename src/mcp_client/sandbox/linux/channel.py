@@ -10,13 +10,17 @@ from __future__ import annotations
 import os
 import struct
 
+from mcp_client.errors import MCPError, printable
 from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.sandbox.spec import ProcessExit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from mcp_client.sandbox.linux.exits import Exits
     from mcp_client.sandbox.linux.ingress import Entrance
+    from mcp_client.sandbox.spec import Happening, Usage
 
 
 class Channel(NamedTuple):
@@ -35,6 +39,12 @@ class Channel(NamedTuple):
 
 
 PROGRAM_REFUSED, PROCESS_REFUSED, MEMORY_EXCEEDED, ENDED, FAILED = b"x", b"p", b"m", b"e", b"f"
+_HAPPENINGS: dict[bytes, Happening] = {
+    PROGRAM_REFUSED: "program-refused",
+    PROCESS_REFUSED: "process-refused",
+    MEMORY_EXCEEDED: "memory-exceeded",
+    ENDED: "ended",
+}
 
 
 class Event(NamedTuple):
@@ -110,3 +120,81 @@ def await_word(control: int) -> int:
     if not word:
         os._exit(1)
     return word[0]
+
+
+class Launched:
+    """The supervisor's side: lines until the server executes, events from then on."""
+
+    # Who keeps the server, and what to do where that ended before it was ready.
+    _guardian: str
+    _hint: str
+    _setup: int
+    events: int
+    _lines = b""
+    _last: Event | None = None
+    _fault: str | None = None
+    _memory_exceeded = False
+
+    def next_event(self) -> Happening:
+        """What made ``events`` readable; "ended" also when the guardian itself is gone."""
+        data = os.read(self.events, EVENT_SIZE)
+        if len(data) != EVENT_SIZE:
+            return "ended"
+        event = Event.unpack(data)
+        if event.kind == FAILED:
+            self._fault = printable(os.read(self.events, 4096).decode(errors="replace"))
+            return "ended"
+        if event.kind == ENDED:
+            self._last = event
+        self._memory_exceeded |= event.kind == MEMORY_EXCEEDED
+        return _HAPPENINGS[event.kind]
+
+    def _expect(self, word: str) -> list[str]:
+        line = self._read_line()
+        if line is None:
+            raise MCPError(
+                "sandbox-setup-failed",
+                f"the sandbox ended before it was ready (waiting for {word!r})",
+                hint=self._hint,
+            )
+        found, *fields = line.split("\t")
+        if found != word:
+            self._raise_failure(line)
+        return fields
+
+    def _read_line(self) -> str | None:
+        while b"\n" not in self._lines:
+            data = os.read(self._setup, 4096)
+            if not data:
+                return None
+            self._lines += data
+        line, _, self._lines = self._lines.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def _raise_failure(self, line: str) -> NoReturn:
+        _, stage, number, detail = line.split("\t", 3)
+        raise self._explain(stage, int(number), printable(detail))
+
+    def _explain(self, stage: str, code: int, detail: str) -> MCPError:
+        """A step that failed with the errno ``code``, as users are told."""
+        raise NotImplementedError
+
+    def _refuse_fault(self, status: int) -> None:
+        """A guardian that was killed is the server's end; one that exits by itself had another reason to."""
+        if self._fault is not None or (self._last is None and os.WIFEXITED(status)):
+            why = self._fault or f"its {self._guardian} is gone"
+            raise MCPError(
+                "sandbox-failed",
+                f"the sandbox could not be kept up ({why}); the server was ended",
+                hint="this is a defect; report it",
+            )
+
+    def _describe_end(self, last: Event, usage: Usage, *, out_of_memory: bool) -> ProcessExit:
+        code = os.waitstatus_to_exitcode(last.status)
+        return ProcessExit(
+            status=code if code >= 0 else None,
+            signal=None if code >= 0 else -code,
+            out_of_memory=out_of_memory,
+            refused=last.refused,
+            usage=usage,
+        )

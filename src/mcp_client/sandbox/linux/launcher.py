@@ -6,23 +6,14 @@ import errno
 import gc
 import os
 
-from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError, printable
+from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError
 from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import identity, init, landlock, libc
-from mcp_client.sandbox.linux.channel import (
-    ENDED,
-    EVENT_SIZE,
-    FAILED,
-    MEMORY_EXCEEDED,
-    PROCESS_REFUSED,
-    PROGRAM_REFUSED,
-    Channel,
-    Event,
-)
+from mcp_client.sandbox.linux.channel import ENDED, Channel, Event, Launched
 from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
 from mcp_client.sandbox.linux.orders import Orders
 from mcp_client.sandbox.linux.server import most_tasks
-from mcp_client.sandbox.spec import ProcessExit, Usage
+from mcp_client.sandbox.spec import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,18 +22,12 @@ if TYPE_CHECKING:
     from mcp_client.sandbox.linux.cgroups import group as cgroup
     from mcp_client.sandbox.linux.enforcement import Obtained
     from mcp_client.sandbox.linux.filters import Filters
-    from mcp_client.sandbox.spec import Control, Happening, SandboxSpec
+    from mcp_client.sandbox.spec import Control, ProcessExit, SandboxSpec
 
 _HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
-_HAPPENINGS: dict[bytes, Happening] = {
-    PROGRAM_REFUSED: "program-refused",
-    PROCESS_REFUSED: "process-refused",
-    MEMORY_EXCEEDED: "memory-exceeded",
-    ENDED: "ended",
-}
 
 
-class LinuxProcess:
+class LinuxProcess(Launched):
     """A server that is built but waits: exec happens at release().
 
     ``pid`` is the sandbox's init as the host sees it; its end is the end of everything inside. ``events``
@@ -51,6 +36,8 @@ class LinuxProcess:
     ``ingress`` is one for those of ingress.py.
     """
 
+    _guardian = "init"
+    _hint = "run 'mcp doctor'; an out-of-memory kill would be in the kernel's log"
     controls: tuple[Control, ...]
     egress: int | None
     ingress: int | None
@@ -99,11 +86,7 @@ class LinuxProcess:
             if end is not None:
                 end.close()
         self._setup = setup_read
-        self._lines = b""
         self._control: int | None = control_write
-        self._last: Event | None = None
-        self._fault: str | None = None
-        self._memory_exceeded = False
         self._placement: cgroup.Placement | None = None
         self._group: cgroup.Group | None = None
         self.events = events_read
@@ -186,20 +169,6 @@ class LinuxProcess:
             self._group.kill()
         self.signal(signal.SIGKILL)
 
-    def next_event(self) -> Happening:
-        """What made ``events`` readable; "ended" also when init itself is gone."""
-        data = os.read(self.events, EVENT_SIZE)
-        if len(data) != EVENT_SIZE:
-            return "ended"
-        event = Event.unpack(data)
-        if event.kind == FAILED:
-            self._fault = printable(os.read(self.events, 4096).decode(errors="replace"))
-            return "ended"
-        if event.kind == ENDED:
-            self._last = event
-        self._memory_exceeded |= event.kind == MEMORY_EXCEEDED
-        return _HAPPENINGS[event.kind]
-
     def collect(self) -> ProcessExit:
         """Reap after the event "ended", and tell how the server ended and what it used.
 
@@ -221,24 +190,8 @@ class LinuxProcess:
         if used is not None:
             peak = usage.peak_memory if used.peak_memory is None else used.peak_memory
             usage = Usage(used.user_seconds, used.system_seconds, peak)
-        code = os.waitstatus_to_exitcode(last.status)
-        return ProcessExit(
-            status=code if code >= 0 else None,
-            signal=None if code >= 0 else -code,
-            out_of_memory=self._memory_exceeded or (used is not None and used.oom),
-            refused=last.refused,
-            usage=usage,
-        )
-
-    def _refuse_fault(self, status: int) -> None:
-        """An init that was killed is the server's end; one that exits by itself had another reason to."""
-        if self._fault is not None or (self._last is None and os.WIFEXITED(status)):
-            why = self._fault or "its init is gone"
-            raise MCPError(
-                "sandbox-failed",
-                f"the sandbox could not be kept up ({why}); the server was ended",
-                hint="this is a defect; report it",
-            )
+        oom = self._memory_exceeded or (used is not None and used.oom)
+        return self._describe_end(last, usage, out_of_memory=oom)
 
     def _hang_up(self) -> None:
         if self._control is not None:
@@ -254,42 +207,18 @@ class LinuxProcess:
             # The child is gone; what it said before is on the setup pipe and is read next.
             return
 
-    def _expect(self, word: str) -> list[str]:
-        line = self._read_line()
-        if line is None:
-            raise MCPError(
-                "sandbox-setup-failed",
-                f"the sandbox ended before it was ready (waiting for {word!r})",
-                hint="run 'mcp doctor'; an out-of-memory kill would be in the kernel's log",
-            )
-        found, *fields = line.split("\t")
-        if found != word:
-            self._raise_failure(line)
-        return fields
-
-    def _read_line(self) -> str | None:
-        while b"\n" not in self._lines:
-            data = os.read(self._setup, 4096)
-            if not data:
-                return None
-            self._lines += data
-        line, _, self._lines = self._lines.partition(b"\n")
-        return line.decode(errors="replace")
-
-    def _raise_failure(self, line: str) -> NoReturn:
-        _, stage, number, detail = line.split("\t", 3)
-        code = int(number)
+    def _explain(self, stage: str, code: int, detail: str) -> MCPError:
         if stage == "exec" and code == errno.E2BIG:
-            raise MCPError(
+            return MCPError(
                 "env-refused",
                 "the server's variables and arguments are too large",
                 hint="one of them may have 128 KiB, all together a few MB (execve(2))",
             )
         if stage == "exec":
             missing = code == errno.ENOENT
-            raise MCPError(
+            return MCPError(
                 "entrypoint-missing" if missing else "entrypoint-not-executable",
-                f"the server could not be executed: {printable(detail)}",
+                f"the server could not be executed: {detail}",
                 hint="its interpreter or loader is missing inside the sandbox"
                 if missing
                 else "it may be built for another system, or lie where programs are not allowed",
@@ -297,7 +226,7 @@ class LinuxProcess:
             )
         from mcp_client.sandbox.linux.refusals import explain
 
-        raise explain(stage, code, printable(detail))
+        return explain(stage, code, detail)
 
     def _place(self) -> cgroup.Group | cgroup.Refusal:
         from mcp_client.sandbox.linux.cgroups.group import Group, Placement
