@@ -117,6 +117,15 @@ def test_a_cache_on_another_disk_by_a_link_of_the_users_is_fine(home: Home) -> N
     assert os.path.isdir(os.path.join(other, "mcp-client", "program"))
 
 
+def test_in_a_namespace_that_does_not_know_the_owners_nothing_is_believed(home: Home) -> None:
+    """All users it does not know have one id there, and so has whoever has none: a stranger's looks own."""
+    start = planted(os.path.join(home.folder, ".cache"))
+    done = home.run("run", "a/b@1.0.0", prefix=("unshare", "--user"))
+    assert (done.returncode, done.stdout) == (125, ""), done
+    assert "/ belongs to a user whom this user namespace does not know" in done.stderr
+    assert os.path.exists(start)
+
+
 def test_without_a_home_it_asks_the_user_database(home: Home) -> None:
     done = home.run("--version", env={"HOME": "", "XDG_CACHE_HOME": os.path.join(home.folder, "cache")})
     assert (done.returncode, done.stderr) == (0, ""), done

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 
 import pytest
 from forms import FILE, ROOT, Home, inode
@@ -183,29 +184,52 @@ def test_closed_standard_streams_are_not_taken_by_files_of_ours(home: Home) -> N
         assert stdout.startswith(b"mcp-client "), stdout
 
 
+# Mounts without being root: in a namespace where this user is root. The host's own folders belong to nobody
+# there, and so the root is another one, with the system's folders in it.
+OWN_ROOT = """
+    root=$HOME/root
+    mkdir -p "$root" "$TMPDIR" && mount -t tmpfs -o mode=0755 none "$root" || exit 99
+    for folder in /usr /bin /sbin /lib /lib64 /etc /dev /proc; do
+        if [ -L "$folder" ]; then cp -P "$folder" "$root$folder"
+        elif [ -d "$folder" ]; then mkdir "$root$folder" && mount --rbind "$folder" "$root$folder" || exit 99
+        fi
+    done
+    mkdir -p "$root$HOME" "$root/tmp" "$root/var/tmp" && mount --bind "$HOME" "$root$HOME" || exit 99
+    touch "$root/mcp" && mount --bind "$MCP" "$root/mcp" || exit 99
+"""
+
+
 def in_namespace(*commands: str) -> tuple[str, ...]:
-    """What runs a command after others that mount something over the home folder."""
-    script = " && ".join((*commands, 'exec "$@"'))
-    return ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh")
+    """What runs ``/mcp`` in a root of its own after ``commands``, which mount something below ``$root``."""
+    script = " && ".join((*commands, 'exec chroot "$root" "$@"'))
+    return ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"{OWN_ROOT}{script}", "sh")
+
+
+def confined(home: Home, *commands: str, arguments: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """The outcome of the file in such a root."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    return home.run(*arguments, prefix=in_namespace(*commands), file="/mcp", env={"PATH": path, "MCP": FILE})
 
 
 def test_a_full_disk_is_told_with_the_mend(home: Home) -> None:
-    mounts = [f"mount -t tmpfs -o size=9m,mode=1777 none {place}" for place in ("/tmp", "/var/tmp")]
-    own = ('mkdir -p "$HOME"', 'mount -t tmpfs -o size=9m,mode=0700 none "$HOME"', 'mkdir "$TMPDIR"')
-    prefix = in_namespace(f"exec 9<{FILE}", *mounts, *own)
-    done = home.run("run", "a/b@1.0.0", prefix=prefix, file="/proc/self/fd/9")
+    small = [f'mount -t tmpfs -o size=9m,mode=1777 none "$root{place}"' for place in ("/tmp", "/var/tmp")]
+    own = (
+        'mkdir -p "$root$HOME"',
+        'mount -t tmpfs -o size=9m,mode=0700 none "$root$HOME"',
+        'mkdir "$root$TMPDIR"',
+    )
+    done = confined(home, *small, *own, arguments=("run", "a/b@1.0.0"))
     assert (done.returncode, done.stdout) == (125, ""), done
     assert done.stderr.count("No space left on device") == 4, done.stderr
     assert "hint: it takes" in done.stderr
 
 
 def test_a_read_only_home_has_it_in_the_folder_for_temporary_files(home: Home) -> None:
-    prefix = in_namespace(
-        'mount --bind "$HOME" "$HOME"',
-        'mount --bind "$TMPDIR" "$TMPDIR"',
-        'mount -o remount,ro,bind "$HOME"',
+    mounts = (
+        'mount --bind "$TMPDIR" "$root$TMPDIR"',
+        'mount -o remount,ro,bind "$root$HOME"',
     )
-    first, second = home.run(prefix=prefix), home.run(prefix=prefix)
+    first, second = (confined(home, *mounts) for _ in range(2))
     assert first.stdout == second.stdout == home.run().stdout
     assert "Read-only file system" in first.stderr
     assert "unpacked in" in first.stderr
@@ -214,14 +238,20 @@ def test_a_read_only_home_has_it_in_the_folder_for_temporary_files(home: Home) -
 
 
 def test_a_home_where_nothing_may_be_executed(home: Home) -> None:
-    prefix = in_namespace(
-        'mount --bind "$HOME" "$HOME"',
-        'mount --bind "$TMPDIR" "$TMPDIR"',
-        'mount -o remount,noexec,bind "$HOME"',
+    done = confined(
+        home, 'mount --bind "$TMPDIR" "$root$TMPDIR"', 'mount -o remount,noexec,bind "$root$HOME"'
     )
-    done = home.run(prefix=prefix)
     assert done.stdout.startswith("mcp-client "), done
-    assert "Permission denied" in done.stderr
+    assert f"nothing may be executed in {home.folder}/.cache" in done.stderr
+    assert home.forms() == []
+
+
+def test_neither_home_nor_temporary_folder_may_execute(home: Home) -> None:
+    """The folder that TMPDIR names lies in the home, and the next one serves."""
+    done = confined(home, 'mount -o remount,noexec,bind "$root$HOME"')
+    assert done.stdout.startswith("mcp-client "), done
+    assert done.stderr.count("nothing may be executed in") == 2
+    assert done.stderr.splitlines()[-1] == "mcp: unpacked in /var/tmp/mcp-client-0/mcp-client/program instead"
 
 
 def test_a_form_that_cannot_be_written_whole_is_never_used(home: Home) -> None:

@@ -234,12 +234,6 @@ def test_links_in_documents_resolve():
     assert broken == []
 
 
-def test_files_named_in_the_security_table_exist():
-    named = re.findall(r"`(tests/[\w/]+\.py)`", read("docs/SECURITY.md"))
-
-    assert [path for path in named if not os.path.exists(os.path.join(ROOT, path))] == []
-
-
 def test_documented_error_codes_are_those_that_are_raised():
     documented = set(re.findall(r"^\| `([a-z-]+)`", read("docs/ERRORS.md"), re.MULTILINE))
     raised = set()

@@ -34,6 +34,7 @@ _DEVELOPER_TOOLS = ("/Library/Developer/CommandLineTools/usr/bin", "/Application
 # (environment variable of Windows, pattern below it)
 _INSTALLED = (
     ("LOCALAPPDATA", "Programs/Python/*"),
+    ("LOCALAPPDATA", "Python/pythoncore-*"),
     ("PROGRAMFILES", "Python*"),
     ("PROGRAMFILES", "nodejs*"),
     ("APPDATA", "nvm/*"),

@@ -176,8 +176,9 @@ static int unpack(int file, const struct trailer *trailer, const struct place *p
 static char reasons[PLACES][REASON_LENGTH];
 
 static void tell_reasons(int count) {
-    for (int i = 0; i < count; i++)
-        fprintf(stderr, "mcp: cannot unpack itself: %s\n", reasons[i]);
+    static int told;
+    for (; told < count; told++)
+        fprintf(stderr, "mcp: cannot unpack itself: %s\n", reasons[told]);
 }
 
 /* Executes the form in `base`, unpacked there when need be; comes back only with a reason. */

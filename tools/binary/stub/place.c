@@ -4,20 +4,42 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define OTHERS_WRITE (S_IWGRP | S_IWOTH)
+#define OVERFLOW_ID 65534 /* as kernels are, proc_sys_kernel(5) */
+
+/* False for the id that stands for every user whom this user namespace does not know (user_namespaces(7)): to a
+   process without an id there, the files of all of them look like its own. */
+static int is_known(uid_t owner) {
+    char map[64] = "", *after;
+    if (owner != OVERFLOW_ID)
+        return 1;
+    int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, map, sizeof map - 1) < 0)
+        *map = 0;
+    if (fd >= 0)
+        close(fd);
+    /* Its first line: the first id inside, that outside, and how many there are. */
+    int from_first = strtoul(map, &after, 10) == 0 && strtoul(after, &after, 10) == 0;
+    return from_first && strtoul(after, &after, 10) == UINT32_MAX;
+}
 
 /* What lies above: root's or ours, and if others may write there (/tmp), they cannot rename what is not theirs. */
 static int check_ancestor(int fd, const char *path, char *reason) {
     struct stat found;
     if (fstat(fd, &found))
         return because(reason, "%s", path);
+    int known = is_known(found.st_uid);
     errno = 0;
+    if (!known)
+        return because(reason, "%s belongs to a user whom this user namespace does not know", path);
     if (found.st_uid != 0 && found.st_uid != geteuid())
         return because(reason, "%s belongs to another user", path);
     if ((found.st_mode & OTHERS_WRITE) && !(found.st_uid == 0 && (found.st_mode & S_ISVTX)))
@@ -84,7 +106,7 @@ int open_own_folder(int parent, const char *name) {
     struct stat found;
     if (fd < 0)
         return -1;
-    if (fstat(fd, &found) || found.st_uid != geteuid() || (found.st_mode & OTHERS_WRITE)) {
+    if (fstat(fd, &found) || found.st_uid != geteuid() || !is_known(found.st_uid) || (found.st_mode & OTHERS_WRITE)) {
         close(fd);
         errno = EPERM;
         return -1;
@@ -119,6 +141,12 @@ int place_open(struct place *place, const char *base, char *reason) {
     int above = walk(real, reason);
     if (above < 0)
         return -1;
+    struct statvfs mount;
+    if (fstatvfs(above, &mount) == 0 && (mount.f_flag & ST_NOEXEC)) {
+        close(above);
+        errno = 0;
+        return because(reason, "nothing may be executed in %s (noexec)", real);
+    }
     snprintf(middle, sizeof middle, "%.*s", (int)(strlen(place->path) - strlen("/program")), place->path);
     int own = make_own_folder(above, "mcp-client", middle, reason);
     close(above);
