@@ -314,7 +314,7 @@ def _open_egress(app: App, policy: Policy, process: SandboxedProcess) -> Egress 
     if process.egress is None:
         return None
     from mcp_client.network.decide import RuleSet
-    from mcp_client.network.linux.engine import Engine
+    from mcp_client.network.engine.engine import Engine
 
     if sys.platform == "darwin":
         from mcp_client.network.darwin.own import OwnAddresses

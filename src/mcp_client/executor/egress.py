@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from mcp_client.network.addresses import from_packed
-from mcp_client.network.linux.engine import Engine
+from mcp_client.network.engine.engine import Engine
 from mcp_client.sandbox.linux.egress import DECIDED, LISTENER, NAMES, REFUSED, Message, receive, send
 
 _MESSAGES_A_TURN = 64

@@ -4,7 +4,7 @@ import _socket
 import select
 import time
 
-from mcp_client.network.linux.engine import Engine
+from mcp_client.network.engine.engine import Engine
 
 # A server may write, close and exit at once; what it wrote gets so much time to be on its way.
 _LAST_BYTES_SECONDS = 2.0

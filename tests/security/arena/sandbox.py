@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from mcp_client.executor.egress import Egress
 from mcp_client.network.addresses import Address, parse_address
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.linux.engine import Engine
+from mcp_client.network.engine.engine import Engine
+from mcp_client.network.engine.resolve import look_up
 from mcp_client.network.linux.own import OwnAddresses
-from mcp_client.network.linux.resolve import look_up
 from mcp_client.network.rules import parse_rule
 from mcp_client.policy.model import DEFAULT_LIMITS, Folder, Limits, NetworkPolicy, Policy
 from mcp_client.runtimes.command import Command

@@ -4,7 +4,7 @@ import pytest
 from arena.sandbox import attempt_inside
 from egress.services import Service
 
-from mcp_client.network.linux import room
+from mcp_client.network.engine import room
 
 HOLD = """
     import socket

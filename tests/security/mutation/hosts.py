@@ -5,8 +5,9 @@ from typing import Any
 
 from mcp_client.network import decide, pool
 from mcp_client.network.decide import RuleSet, Verdict
-from mcp_client.network.linux import engine, own
-from mcp_client.network.linux.room import Room
+from mcp_client.network.engine import engine
+from mcp_client.network.engine.room import Room
+from mcp_client.network.linux import own
 from mcp_client.network.pool import Pair
 from mutation.patches import Patch, replaced, silenced
 

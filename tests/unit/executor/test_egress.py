@@ -4,7 +4,7 @@ import socket
 
 from mcp_client.executor.egress import Egress
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.linux.engine import Engine
+from mcp_client.network.engine.engine import Engine
 from mcp_client.sandbox.linux.egress import DECIDED, Message, send
 
 

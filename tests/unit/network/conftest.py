@@ -13,7 +13,7 @@ import pytest
 
 from mcp_client.network.addresses import parse_address
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.linux.engine import Engine
+from mcp_client.network.engine.engine import Engine
 from mcp_client.network.rules import parse_rule
 from mcp_client.sandbox.linux import egress
 

@@ -11,9 +11,9 @@ import pytest
 
 from mcp_client.network.addresses import parse_address
 from mcp_client.network.deadlines import Deadlines
-from mcp_client.network.linux import engine as engine_module
-from mcp_client.network.linux import room as room_module
-from mcp_client.network.linux.dial import interleave
+from mcp_client.network.engine import engine as engine_module
+from mcp_client.network.engine import room as room_module
+from mcp_client.network.engine.dial import interleave
 from mcp_client.network.linux.own import OwnAddresses
 
 NAME = "api.example.com"
@@ -270,7 +270,7 @@ def test_where_no_thread_can_be_started_a_look_up_fails(way, host, monkeypatch):
     def refuse(*_):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("mcp_client.network.linux.resolve._thread.start_new_thread", refuse)
+    monkeypatch.setattr("mcp_client.network.engine.resolve._thread.start_new_thread", refuse)
     engine, inside, where = way(host().port)
 
     assert inside.attempt(f"socket.create_connection({where!r}, 20).recv(1)") == "ConnectionResetError"

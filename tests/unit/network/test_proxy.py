@@ -3,7 +3,7 @@
 import pytest
 
 from mcp_client.network.addresses import parse_address
-from mcp_client.network.linux.proxy import from_environment
+from mcp_client.network.engine.proxy import from_environment
 
 ECHO = """
 with socket.create_connection({where!r}, 5) as end:

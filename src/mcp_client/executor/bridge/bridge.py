@@ -18,7 +18,7 @@ from mcp_client.executor.bridge.streams import LineReader, LineWriter
 from mcp_client.executor.bridge.transfer import Counted, Receiver, Transfer
 from mcp_client.executor.http.counts import Counts
 from mcp_client.executor.http.link import Pool, Upstream
-from mcp_client.network.linux.loop import Loop
+from mcp_client.network.engine.loop import Loop
 
 _STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
 _MOST_REQUESTS = 200

@@ -7,7 +7,7 @@ import h11
 
 from mcp_client.executor.http.counts import Counts
 from mcp_client.executor.http.link import Link, Pool
-from mcp_client.network.linux.loop import LARGEST_READ, READ
+from mcp_client.network.engine.loop import LARGEST_READ, READ
 
 
 class Receiver(Protocol):

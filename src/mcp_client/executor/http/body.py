@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import h11
 
 from mcp_client.executor.http.channel import Channel
-from mcp_client.network.linux.pipe import SMALLEST, Pipe
+from mcp_client.network.engine.pipe import SMALLEST, Pipe
 
 Piece = bytes | memoryview
 

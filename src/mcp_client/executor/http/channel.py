@@ -3,9 +3,9 @@
 import _socket
 from collections.abc import Callable, Sequence
 
-from mcp_client.network.linux.loop import WRITE, Loop
-from mcp_client.network.linux.pipe import Pipe
-from mcp_client.network.linux.sockets import NO_SIGNAL, peer_ended, prepare, reset
+from mcp_client.network.engine.loop import WRITE, Loop
+from mcp_client.network.engine.pipe import Pipe
+from mcp_client.network.engine.sockets import NO_SIGNAL, peer_ended, prepare, reset
 
 # For h11 no more: each of its copies would be memory that is mapped, filled with zeros and given back
 # (mallopt(3), M_MMAP_THRESHOLD).

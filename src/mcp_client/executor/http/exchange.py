@@ -18,11 +18,11 @@ from mcp_client.executor.http.fields import (
 from mcp_client.executor.http.link import Link
 from mcp_client.executor.http.outgoing import Outgoing
 from mcp_client.executor.http.services import Services
-from mcp_client.network.linux.loop import READ
+from mcp_client.network.engine.loop import READ
 
 if TYPE_CHECKING:
     from mcp_client.executor.http.inbound import Inbound
-    from mcp_client.network.linux.pipe import Pipe
+    from mcp_client.network.engine.pipe import Pipe
 
 _NO_SERVER = Refusal(502, "", "the server does not answer")
 _NO_CONNECTION = Refusal(504, "", "the server takes no connection")

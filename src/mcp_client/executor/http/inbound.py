@@ -12,7 +12,7 @@ from mcp_client.executor.http.exchange import Exchange
 from mcp_client.executor.http.fields import Refusal
 from mcp_client.executor.http.request_reader import RequestReader
 from mcp_client.executor.http.services import Services
-from mcp_client.network.linux.loop import HANG_UP, READ
+from mcp_client.network.engine.loop import HANG_UP, READ
 
 # Only after these may another request follow on the same connection: what is wrong is not where it ends.
 _HARMLESS = frozenset({204, 401, 403, 502, 504})

@@ -9,7 +9,7 @@ import h11
 from mcp_client.executor.http.channel import Channel
 from mcp_client.executor.http.fields import LONGEST_HEAD
 from mcp_client.network.deadlines import Deadlines
-from mcp_client.network.linux.loop import READ, Loop
+from mcp_client.network.engine.loop import READ, Loop
 
 # Less than the five seconds after which Node and uvicorn close one: who asks must not meet that.
 _KEPT_SECONDS = 3.0

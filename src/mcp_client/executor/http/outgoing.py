@@ -11,7 +11,7 @@ from mcp_client.executor.http.link import Link
 from mcp_client.executor.http.request_reader import RequestReader
 
 if TYPE_CHECKING:
-    from mcp_client.network.linux.pipe import Pipe
+    from mcp_client.network.engine.pipe import Pipe
 
 # RFC 9110, 9.2.2: sent twice they do what they do once. Any other may have been obeyed already.
 _IDEMPOTENT = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PUT"})

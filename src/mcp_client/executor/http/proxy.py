@@ -11,8 +11,8 @@ from mcp_client.executor.http.guard import Guard
 from mcp_client.executor.http.inbound import Inbound
 from mcp_client.executor.http.link import Pool, Upstream
 from mcp_client.executor.http.services import Services
-from mcp_client.network.linux.loop import READ, Loop
-from mcp_client.network.linux.sockets import accept
+from mcp_client.network.engine.loop import READ, Loop
+from mcp_client.network.engine.sockets import accept
 
 _MOST_CONNECTIONS = 1024
 # Beyond that so many are told so at a time; others wait in the kernel.

@@ -7,7 +7,7 @@ from mcp_client.executor.http.counts import Counts
 from mcp_client.executor.http.guard import Guard
 from mcp_client.executor.http.link import Pool
 from mcp_client.network.deadlines import Deadlines
-from mcp_client.network.linux.loop import Loop
+from mcp_client.network.engine.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
 import _socket
 
 from mcp_client.network.addresses import Address
-from mcp_client.network.linux.sockets import family_of
+from mcp_client.network.engine.sockets import family_of
 
 # Discard (RFC 863); nothing is sent.
 _ANY_PORT = 9

@@ -4,7 +4,7 @@ import _socket
 import struct
 
 from mcp_client.network.addresses import Address
-from mcp_client.network.linux.sockets import family_of
+from mcp_client.network.engine.sockets import family_of
 
 # linux/netlink.h, linux/rtnetlink.h
 _HEADER = struct.Struct("=IHHII")

@@ -12,7 +12,7 @@ import pytest
 from endpoint import answering, wait_until
 
 from mcp_client.executor.http import link
-from mcp_client.network.linux.pipe import SMALLEST, Pipe
+from mcp_client.network.engine.pipe import SMALLEST, Pipe
 
 LONG = 6 << 20
 GET = b"GET /mcp HTTP/1.1\r\nHost: {host}\r\n\r\n"

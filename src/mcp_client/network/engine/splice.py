@@ -7,8 +7,8 @@ import _socket
 from collections.abc import Callable
 
 from mcp_client.network.counts import Tally
-from mcp_client.network.linux.loop import READ, WRITE, Loop
-from mcp_client.network.linux.sockets import NO_SIGNAL, reset
+from mcp_client.network.engine.loop import READ, WRITE, Loop
+from mcp_client.network.engine.sockets import NO_SIGNAL, reset
 
 _NOTHING = memoryview(b"")
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mcp_client.network.addresses import Address, parse_address, parse_network
-from mcp_client.network.linux.loop import READ, Loop
-from mcp_client.network.linux.sockets import NO_SIGNAL
+from mcp_client.network.engine.loop import READ, Loop
+from mcp_client.network.engine.sockets import NO_SIGNAL
 
 _LONGEST_REPLY = 16 << 10
 _MAX_PORT = 65_535

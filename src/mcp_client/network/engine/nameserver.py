@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.dns import answer
-from mcp_client.network.linux.loop import PAUSE_SECONDS, READ, Loop
-from mcp_client.network.linux.sockets import NO_SIGNAL, accept
+from mcp_client.network.engine.loop import PAUSE_SECONDS, READ, Loop
+from mcp_client.network.engine.sockets import NO_SIGNAL, accept
 from mcp_client.network.pool import Pair
 
 _LARGEST_DATAGRAM = 4096

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from mcp_client.network.addresses import Address, from_packed, parse_address
-from mcp_client.network.linux.loop import READ, Loop
+from mcp_client.network.engine.loop import READ, Loop
 
 _MOST_THREADS = 4
 _MOST_KEPT = 256

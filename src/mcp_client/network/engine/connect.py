@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from mcp_client.network.addresses import Address, parse_address
 from mcp_client.network.deadlines import Deadlines
-from mcp_client.network.linux.connection import Talk
-from mcp_client.network.linux.loop import READ, Loop
-from mcp_client.network.linux.sockets import NO_SIGNAL, accept, reset
+from mcp_client.network.engine.connection import Talk
+from mcp_client.network.engine.loop import READ, Loop
+from mcp_client.network.engine.sockets import NO_SIGNAL, accept, reset
 from mcp_client.network.rules import normal_name
 
 _LONGEST_HEAD = 16 << 10

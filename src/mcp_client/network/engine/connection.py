@@ -8,12 +8,12 @@ from mcp_client.network.addresses import Address
 from mcp_client.network.counts import Tally
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.linux.dial import Dial
-from mcp_client.network.linux.loop import READ, Loop
-from mcp_client.network.linux.proxy import Proxy, Tunnel
-from mcp_client.network.linux.resolve import Answer, Resolver
-from mcp_client.network.linux.sockets import NO_SIGNAL, reset
-from mcp_client.network.linux.splice import Splice
+from mcp_client.network.engine.dial import Dial
+from mcp_client.network.engine.loop import READ, Loop
+from mcp_client.network.engine.proxy import Proxy, Tunnel
+from mcp_client.network.engine.resolve import Answer, Resolver
+from mcp_client.network.engine.sockets import NO_SIGNAL, reset
+from mcp_client.network.engine.splice import Splice
 from mcp_client.network.sni import LONGEST_HELLO, read_hello
 
 

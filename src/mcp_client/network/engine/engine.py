@@ -16,18 +16,18 @@ from mcp_client.network.addresses import Address, from_packed
 from mcp_client.network.counts import Counts
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.decide import RuleSet
-from mcp_client.network.linux.connection import SILENT, Connection, Destination, Services, Talk, Watcher
-from mcp_client.network.linux.dial import STAGGER_SECONDS, Dial
-from mcp_client.network.linux.loop import READ, Loop
-from mcp_client.network.linux.nameserver import NameService
-from mcp_client.network.linux.proxy import from_environment
-from mcp_client.network.linux.resolve import LookUp, Resolver, look_up
-from mcp_client.network.linux.room import make_room
-from mcp_client.network.linux.sockets import accept, prepare, reset
+from mcp_client.network.engine.connection import SILENT, Connection, Destination, Services, Talk, Watcher
+from mcp_client.network.engine.dial import STAGGER_SECONDS, Dial
+from mcp_client.network.engine.loop import READ, Loop
+from mcp_client.network.engine.nameserver import NameService
+from mcp_client.network.engine.proxy import from_environment
+from mcp_client.network.engine.resolve import LookUp, Resolver, look_up
+from mcp_client.network.engine.room import make_room
+from mcp_client.network.engine.sockets import accept, prepare, reset
 from mcp_client.network.pool import Pair, Pool, in_pool
 
 if TYPE_CHECKING:
-    from mcp_client.network.linux.connect import ProxyService
+    from mcp_client.network.engine.connect import ProxyService
 
 _ACCEPTS_A_TURN = 64
 _CONNECT_SECONDS = 15.0
@@ -123,7 +123,7 @@ class Engine:
 
     def serve_proxy(self, listener: _socket.socket, secret: str) -> None:
         """Be an HTTP proxy on ``listener``, for those who show the ``secret``."""
-        from mcp_client.network.linux.connect import ProxyService
+        from mcp_client.network.engine.connect import ProxyService
 
         self._proxy_service = ProxyService(self._loop, listener, secret, self.admit)
 

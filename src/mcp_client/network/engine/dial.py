@@ -7,8 +7,8 @@ from functools import partial
 
 from mcp_client.network.addresses import Address
 from mcp_client.network.deadlines import Deadlines
-from mcp_client.network.linux.loop import WRITE, Loop
-from mcp_client.network.linux.sockets import connecting
+from mcp_client.network.engine.loop import WRITE, Loop
+from mcp_client.network.engine.sockets import connecting
 
 STAGGER_SECONDS = 0.25
 
