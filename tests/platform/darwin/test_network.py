@@ -5,6 +5,7 @@ That nothing else can be reached is Seatbelt's doing, and for test_macos.py.
 """
 
 import json
+import os
 import socket
 import textwrap
 import threading
@@ -84,7 +85,8 @@ def test_without_a_rule_there_is_no_proxy(mac):
 def test_a_server_listens_where_it_is_told(mac, taken):
     """At its manifest's port when that is free, and otherwise at another one."""
     with socket.socket() as holder:
-        port = DarwinBackend("/").listening_port(21_987)
+        # Of this process alone: the other case may run at the same time.
+        port = DarwinBackend("/").listening_port(20_000 + os.getpid() % 10_000)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", port))
         if taken:
