@@ -31,11 +31,11 @@ class EarlyProcess(LinuxProcess):
 
     def __init__(self) -> None:
         """Fork, and wait for nothing. Raises OSError."""
-        source, self._orders = os.pipe()
-        self._source = source
+        self._source, orders = os.pipe()
+        self._orders = open(orders, "wb", buffering=0)  # noqa: SIM115  closed when they are complete
         self._met = 0
         self._fork()
-        os.close(source)
+        os.close(self._source)
 
     def advance(self) -> None:
         """Do our part of what they do, as far as they have come. Raises like build()."""
@@ -57,17 +57,18 @@ class EarlyProcess(LinuxProcess):
                 self._map_porter()
             if self._met == 1:
                 self._meet_init()
-            write_orders(self._orders, spec, filters)
+            write_orders(self._orders.fileno(), spec, filters)
+            # Only at the end of file they begin to build.
+            self._orders.close()
             self._begin_group()
         except BaseException:
             self.drop()
             raise
-        os.close(self._orders)
         return self
 
     def drop(self) -> None:
         """End them: nobody needs them."""
-        os.close(self._orders)
+        self._orders.close()
         self._abandon()
 
     def _has_come(self) -> bool:
@@ -86,7 +87,7 @@ class EarlyProcess(LinuxProcess):
         self._say()
 
     def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
-        os.close(self._orders)
+        self._orders.close()
         run_child(Orders(source=self._source, likely=likely_binds()), channel, supervisor)
 
 
