@@ -16,7 +16,6 @@ import select
 import struct
 
 from mcp_client.light import TYPE_CHECKING, signal
-from mcp_client.memory import give_back
 from mcp_client.sandbox.linux import libc, mounts, privileges
 from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener
@@ -205,7 +204,6 @@ def keep_server(
     processes = spec.limits.processes if spec.subprocess else None
     keeper = None if listener is None else Gatekeeper(listener, processes, population, channel.exits)
     meter = Meter(spec.limits, held, population)
-    give_back()
     Reaper(server, channel, keeper, meter, population, kept).run(null)
 
 
