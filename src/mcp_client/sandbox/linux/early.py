@@ -12,7 +12,6 @@ import select
 
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
-from mcp_client.sandbox.linux.init import run_child
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.linux.layout import likely_binds
 from mcp_client.sandbox.linux.orders import Orders, write_orders
@@ -30,7 +29,7 @@ class EarlyProcess(LinuxProcess):
     """The processes; build() makes it a server's, and it is a LinuxProcess like any other from then on."""
 
     def __init__(self) -> None:
-        """Fork, and wait for nothing. Raises OSError."""
+        """Fork, and wait for nothing; for a process without threads. Raises OSError."""
         self._source, orders = os.pipe()
         self._orders = open(orders, "wb", buffering=0)  # noqa: SIM115  closed when they are complete
         self._met = 0
@@ -88,6 +87,9 @@ class EarlyProcess(LinuxProcess):
 
     def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
         self._orders.close()
+        # Only here: what the child needs we do not, and two import in the time of one.
+        from mcp_client.sandbox.linux.init import run_child
+
         run_child(Orders(source=self._source, likely=likely_binds()), channel, supervisor)
 
 

@@ -19,7 +19,7 @@ from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import libc, mounts, privileges
 from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener
-from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
+from mcp_client.sandbox.linux.identity import HOSTNAME, INNER_ID, clone_as_owner
 from mcp_client.sandbox.linux.metering import Meter
 from mcp_client.sandbox.linux.population import Namespace
 from mcp_client.sandbox.linux.reaper import FORWARDED_SIGNALS, Reaper
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from mcp_client.sandbox.linux.orders import Orders
     from mcp_client.sandbox.linux.population import Population
     from mcp_client.sandbox.spec import SandboxSpec
-
-HOSTNAME = "mcp"
 
 _NAMESPACES = (
     libc.CLONE_NEWUSER

@@ -8,11 +8,9 @@ import os
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError
 from mcp_client.light import TYPE_CHECKING, signal
-from mcp_client.sandbox.linux import identity, init, landlock, libc
+from mcp_client.sandbox.linux import identity, libc
 from mcp_client.sandbox.linux.channel import ENDED, Channel, Event, Launched
-from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
 from mcp_client.sandbox.linux.orders import Orders
-from mcp_client.sandbox.linux.server import most_tasks
 from mcp_client.sandbox.spec import Usage
 
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from mcp_client.sandbox.linux.enforcement import Obtained
     from mcp_client.sandbox.linux.filters import Filters
     from mcp_client.sandbox.spec import Control, ProcessExit, SandboxSpec
-
-_HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
 
 
 class LinuxProcess(Launched):
@@ -45,6 +41,9 @@ class LinuxProcess(Launched):
 
     def __init__(self, spec: SandboxSpec, filters: Filters) -> None:
         """Fork and build the sandbox. Raises ``sandbox-unavailable`` or ``sandbox-setup-failed``."""
+        # Before the fork: what another thread is importing meanwhile could never be imported in the child.
+        from mcp_client.sandbox.linux import init  # noqa: F401
+
         self._spec = spec
         self._filters = filters
         self._fork(spec)
@@ -76,11 +75,14 @@ class LinuxProcess(Launched):
         gc.freeze()
         child = os.fork()
         if child == 0:
-            ours = (setup_read, events_read, control_write, diagnostics_read, self.egress, self.ingress)
-            _close(ours)
-            ends = (setup_write, events_write, control_read, diagnostics_write)
-            channel = Channel(*ends, exits, entrance)
-            self._run_child(channel, supervisor)
+            try:
+                ours = (setup_read, events_read, control_write, diagnostics_read, self.egress, self.ingress)
+                _close(ours)
+                ends = (setup_write, events_write, control_read, diagnostics_write)
+                channel = Channel(*ends, exits, entrance)
+                self._run_child(channel, supervisor)
+            finally:
+                os._exit(1)
         _close((setup_write, events_write, control_read, diagnostics_write))
         for end in (exits, entrance):
             if end is not None:
@@ -94,7 +96,9 @@ class LinuxProcess(Launched):
         self.pid = child
 
     def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
-        init.run_child(Orders(self._spec, self._filters), channel, supervisor)
+        from mcp_client.sandbox.linux.init import run_child
+
+        run_child(Orders(self._spec, self._filters), channel, supervisor)
 
     def _map_porter(self) -> None:
         """Let the forked child, which has left the host's namespaces, be somebody in them, and go on."""
@@ -105,6 +109,7 @@ class LinuxProcess(Launched):
     def _begin_group(self) -> None:
         # Here and below: what the child does not need is read while it is at work.
         from mcp_client.sandbox.linux.cgroups import group as cgroup
+        from mcp_client.sandbox.linux.metering import most_tasks
 
         self._placement = cgroup.begin(self.pid, self._spec.limits, tasks=most_tasks(self._spec))
 
@@ -124,12 +129,15 @@ class LinuxProcess(Launched):
         Raises like the constructor.
         """
         from mcp_client.sandbox.linux.cgroups.group import Group
-        from mcp_client.sandbox.linux.enforcement import Obtained, may_observe_children
+        from mcp_client.sandbox.linux.metering import HELD
 
         try:
             placed = self._place()
             controllers = frozenset() if self._group is None else self._group.controllers
-            self._say(sum(_HELD[name] for name in controllers))
+            self._say(sum(HELD[name] for name in controllers))
+            from mcp_client.sandbox.linux import landlock
+            from mcp_client.sandbox.linux.enforcement import Obtained, may_observe_children
+
             (gated,) = self._expect("ready")
             if self._group is not None:
                 self._group.retire(self.pid)
