@@ -59,7 +59,7 @@ class EarlyProcess(LinuxProcess):
             write_orders(self._orders.fileno(), spec, filters)
             # Only at the end of file they begin to build.
             self._orders.close()
-            self._begin_group()
+            self._enter_group()
         except BaseException:
             self.drop()
             raise

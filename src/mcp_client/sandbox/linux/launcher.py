@@ -50,8 +50,8 @@ class LinuxProcess(Launched):
         try:
             self._map_porter()
             self._meet_init()
-            self._begin_group()
             self._say()
+            self._enter_group()
         except BaseException:
             self._abandon()
             raise
@@ -106,12 +106,15 @@ class LinuxProcess(Launched):
         _map_ids(self.pid)
         self._say()
 
-    def _begin_group(self) -> None:
+    def _enter_group(self) -> None:
+        """Wait until init stands in a group, if there is one to be had, and tell it what that holds."""
         # Here and below: what the child does not need is read while it is at work.
         from mcp_client.sandbox.linux.cgroups import group as cgroup
-        from mcp_client.sandbox.linux.metering import most_tasks
+        from mcp_client.sandbox.linux.metering import HELD, most_tasks
 
         self._placement = cgroup.begin(self.pid, self._spec.limits, tasks=most_tasks(self._spec))
+        self._place()
+        self._say(0 if self._group is None else sum(HELD[name] for name in self._group.controllers))
 
     def _meet_init(self) -> None:
         """From the porter to the init that waits for the first word; ``pid`` is then its."""
@@ -128,22 +131,19 @@ class LinuxProcess(Launched):
 
         Raises like the constructor.
         """
+        from mcp_client.sandbox.linux import landlock
         from mcp_client.sandbox.linux.cgroups.group import Group
-        from mcp_client.sandbox.linux.metering import HELD
+        from mcp_client.sandbox.linux.enforcement import Obtained, may_observe_children
 
         try:
-            placed = self._place()
-            controllers = frozenset() if self._group is None else self._group.controllers
-            self._say(sum(HELD[name] for name in controllers))
-            from mcp_client.sandbox.linux import landlock
-            from mcp_client.sandbox.linux.enforcement import Obtained, may_observe_children
-
             (gated,) = self._expect("ready")
             if self._group is not None:
                 self._group.retire(self.pid)
         except BaseException:
             self._abandon()
             raise
+        placed = self._place()
+        controllers = placed.controllers if isinstance(placed, Group) else frozenset()
         by = placed.mechanism if isinstance(placed, Group) else placed.reason
         mend = None if isinstance(placed, Group) else placed.mend
         version = landlock.interface_version()
