@@ -5,6 +5,8 @@ compiled from text. ``signal`` and ``re`` import ``enum``, ``functools`` and ``c
 ``collections``, ``hashlib`` loads OpenSSL. What is here is what those are built on, or the few lines needed.
 """
 
+import sys
+
 TYPE_CHECKING = False
 
 __all__ = ["TYPE_CHECKING", "NamedTuple", "Protocol", "cached_property", "pattern", "sha256", "signal"]
@@ -63,6 +65,27 @@ else:
             for method in ("finditer", "findall", "fullmatch", "match", "search", "split", "sub"):
                 setattr(self, method, getattr(compiled, method))
             return getattr(compiled, name)
+
+    class _Functools:
+        """All that ``_sqlite3`` takes of ``functools``: by it a connection remembers its statements."""
+
+        @staticmethod
+        def lru_cache(maxsize):
+            from _functools import _lru_cache_wrapper
+
+            return lambda function: _lru_cache_wrapper(function, maxsize, False, None)
+
+    def load_sqlite3():
+        """``_sqlite3``, without the adapters for dates that make ``sqlite3`` import ``datetime``."""
+        lent = "functools" not in sys.modules and "_functools" in sys.builtin_module_names
+        if lent:
+            sys.modules["functools"] = _Functools
+        try:
+            import _sqlite3
+        finally:
+            if lent:
+                del sys.modules["functools"]
+        return _sqlite3
 
     class _Fields(type):
         """Makes a field of each annotation, as ``typing.NamedTuple`` does; it never looks at the types."""

@@ -17,7 +17,8 @@ import stat
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

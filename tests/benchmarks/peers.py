@@ -16,7 +16,7 @@ from typing import NamedTuple
 from kit.build import PROJECT
 from kit.command import EXECUTABLE
 from measure import MESSAGE, Contender, time_until_answer
-from subjects import Subject, World, interpreter
+from subjects import PROGRAMS, Subject, World, interpreter
 
 BARE, OURS = "bare", "mcp run"
 INSTALLED = os.path.join(PROJECT, ".build", "peers")
@@ -162,6 +162,16 @@ def _ours(world: World, subject: Subject, path: str) -> Sequence[str]:
     return [EXECUTABLE, "run", subject.reference]
 
 
+def _python_alone(world: World, subject: Subject, path: str) -> Sequence[str]:
+    """A bare interpreter in between: no launcher in Python can be below it."""
+    return [path, "-I", "-S", os.path.join(PROGRAMS, "floor.py"), "alone", *subject.command]
+
+
+def _python_namespaces(world: World, subject: Subject, path: str) -> Sequence[str]:
+    """And what no sandbox in Python can be below."""
+    return [path, "-I", "-S", os.path.join(PROGRAMS, "floor.py"), "namespaces", *subject.command]
+
+
 def _bubblewrap(world: World, subject: Subject, path: str) -> Sequence[str]:
     """Everything readable, nothing shared but the files."""
     root = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
@@ -220,6 +230,8 @@ _ONLINE = {"npx", "uvx"}
 PEERS: Sequence[Peer] = (
     Peer(BARE, sys.executable, (), _bare),
     Peer(OURS, EXECUTABLE, (), _ours),
+    Peer("python alone", interpreter(), (), _python_alone),
+    Peer("python, namespaces", interpreter(), (), _python_namespaces),
     Peer("bubblewrap", "bwrap", ("--version",), _bubblewrap),
     Peer("firejail", "firejail", ("--version",), _firejail),
     Peer("podman", "podman", ("--version",), _podman),

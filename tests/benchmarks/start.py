@@ -33,6 +33,8 @@ from table import Table
 
 _ROW = re.compile(r"^ *[\d.]+ +([\d.]+)  (\w+) +(.+)$", re.MULTILINE)
 _KEPT = 3
+# By then whoever lets go of what its start needed has done so.
+_SETTLED = 1.0
 
 
 def measure_warm(world: World, found: Found, scale: Scale) -> list[Table]:
@@ -47,7 +49,8 @@ def measure_warm(world: World, found: Found, scale: Scale) -> list[Table]:
     note = (
         "Milliseconds from the spawn until `initialize` is answered, everything cached, "
         f"{scale.turns} turns. "
-        "`added` and `ratio` compare with the bare server."
+        "`added` and `ratio` compare with the bare server. `python alone` is an interpreter that only starts "
+        "the server and waits, `python, namespaces` one that also makes new namespaces by ctypes."
     )
     columns = ("server", "by", "median", "quartiles", "added", "ratio")
     return [Table("Warm run", note, columns, rows)]
@@ -151,7 +154,8 @@ def measure_memory(world: World, found: Found, scale: Scale) -> list[Table]:
             rows.append([subject.name, by, *shown, "/".join(map(str, sorted(counts)))])
     note = (
         f"MB that stay while the server waits: the PSS of every process that came with it and is not it, "
-        f"{_KEPT} starts. A page shared with others counts by its share, so what else runs here changes it."
+        f"{_SETTLED:.0f} s after its answer, {_KEPT} starts. A page shared with others counts by its share, "
+        "so what else runs here changes it."
     )
     return [Table("Memory that stays", note, ("server", "by", "median", "quartiles", "processes"), rows)]
 
@@ -162,6 +166,7 @@ def _memory_beside(found: Found, world: World, subject: Subject, name: str) -> t
     one = contenders(found, world, subject, marker)[name]
     one = one._replace(env={**one.env, processes.MARKER: marker})
     with answered(one) as process:
+        time.sleep(_SETTLED)
         beside = _beside(marker, process.pid)
         sizes = [processes.proportional_memory(pid) for pid in beside]
     return (None if None in sizes else sum(size or 0 for size in sizes) / 1e6), len(beside)

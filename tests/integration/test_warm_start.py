@@ -18,6 +18,8 @@ HEAVY |= {
     "signal",
     "json",
     "contextlib",
+    "collections",
+    "functools",
     "dataclasses",
     "datetime",
     "sqlite3",

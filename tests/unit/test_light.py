@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import pickle
+import subprocess
+import sys
 import typing
 
 import pytest
@@ -125,3 +127,30 @@ def test_a_pattern_is_a_compiled_one():
     assert digits.findall("X1 x22") == ["1", "22"]
     assert digits.match("x7")[1] == "7"
     assert digits.sub("-", "ax1b") == "a-b"
+
+
+SQLITE = """
+import sys
+{before}
+was_there = "functools" in sys.modules
+from mcp_client.light import load_sqlite3
+
+connection = load_sqlite3().connect(":memory:")
+assert ("functools" in sys.modules) is was_there, "it is lent for the import only"
+connection.execute("create table t (a)")
+connection.executemany("insert into t values (?)", [(n,) for n in range(300)])
+# More statements than a connection remembers, and each of them twice.
+for n in (*range(300), *range(300)):
+    assert connection.execute(f"select a from t where a = {{n}}").fetchall() == [(n,)]
+import functools, sqlite3
+
+assert functools.lru_cache(lambda: 1)() == functools.partial(int, "1")() == 1
+assert sqlite3.connect(":memory:").execute("select 1").fetchone() == (1,)
+"""
+
+
+@pytest.mark.parametrize("before", ["", "import functools", "import sqlite3"])
+def test_sqlite_works_without_functools_and_leaves_nothing_in_its_place(before):
+    command = [sys.executable, "-c", SQLITE.format(before=before)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

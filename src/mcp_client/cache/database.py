@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     _Result = TypeVar("_Result")
 else:
-    # Without the adapters for dates that sqlite3 registers, and the datetime that it imports for them.
-    import _sqlite3 as sqlite3
+    from mcp_client.light import load_sqlite3
+
+    sqlite3 = load_sqlite3()
 
 # A note only saves time later, so it is not worth more than this of it.
 _NOTE_SECONDS = 0.5

@@ -12,7 +12,6 @@ import select
 
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
-from mcp_client.sandbox.linux.init import run_child
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.linux.layout import likely_binds
 from mcp_client.sandbox.linux.orders import Orders, write_orders
@@ -30,12 +29,12 @@ class EarlyProcess(LinuxProcess):
     """The processes; build() makes it a server's, and it is a LinuxProcess like any other from then on."""
 
     def __init__(self) -> None:
-        """Fork, and wait for nothing. Raises OSError."""
-        source, self._orders = os.pipe()
-        self._source = source
+        """Fork, and wait for nothing; for a process without threads. Raises OSError."""
+        self._source, orders = os.pipe()
+        self._orders = open(orders, "wb", buffering=0)  # noqa: SIM115  closed when they are complete
         self._met = 0
         self._fork()
-        os.close(source)
+        os.close(self._source)
 
     def advance(self) -> None:
         """Do our part of what they do, as far as they have come. Raises like build()."""
@@ -57,17 +56,18 @@ class EarlyProcess(LinuxProcess):
                 self._map_porter()
             if self._met == 1:
                 self._meet_init()
-            write_orders(self._orders, spec, filters)
-            self._begin_group()
+            write_orders(self._orders.fileno(), spec, filters)
+            # Only at the end of file they begin to build.
+            self._orders.close()
+            self._enter_group()
         except BaseException:
             self.drop()
             raise
-        os.close(self._orders)
         return self
 
     def drop(self) -> None:
         """End them: nobody needs them."""
-        os.close(self._orders)
+        self._orders.close()
         self._abandon()
 
     def _has_come(self) -> bool:
@@ -86,7 +86,10 @@ class EarlyProcess(LinuxProcess):
         self._say()
 
     def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
-        os.close(self._orders)
+        self._orders.close()
+        # Only here: what the child needs we do not, and two import in the time of one.
+        from mcp_client.sandbox.linux.init import run_child
+
         run_child(Orders(source=self._source, likely=likely_binds()), channel, supervisor)
 
 

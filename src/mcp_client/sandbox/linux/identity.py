@@ -1,4 +1,4 @@
-"""Who the server is: one unprivileged id inside, and one outside.
+"""Who the server is, and where: one unprivileged id inside, and one outside.
 
 For a user it is the user. Root becomes the kernel's overflow id, which owns nothing that matters; folders
 that root grants are then shown through an id-mapped mount, so that the grant means what it says.
@@ -11,6 +11,7 @@ import os
 from mcp_client.light import signal
 from mcp_client.sandbox.linux import libc
 
+HOSTNAME = "mcp"
 INNER_ID = 1000
 UNPRIVILEGED_ID = 65534
 

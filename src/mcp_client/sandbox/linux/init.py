@@ -16,11 +16,10 @@ import select
 import struct
 
 from mcp_client.light import TYPE_CHECKING, signal
-from mcp_client.memory import give_back
 from mcp_client.sandbox.linux import libc, mounts, privileges
 from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener
-from mcp_client.sandbox.linux.identity import INNER_ID, clone_as_owner
+from mcp_client.sandbox.linux.identity import HOSTNAME, INNER_ID, clone_as_owner
 from mcp_client.sandbox.linux.metering import Meter
 from mcp_client.sandbox.linux.population import Namespace
 from mcp_client.sandbox.linux.reaper import FORWARDED_SIGNALS, Reaper
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from mcp_client.sandbox.linux.orders import Orders
     from mcp_client.sandbox.linux.population import Population
     from mcp_client.sandbox.spec import SandboxSpec
-
-HOSTNAME = "mcp"
 
 _NAMESPACES = (
     libc.CLONE_NEWUSER
@@ -205,7 +202,6 @@ def keep_server(
     processes = spec.limits.processes if spec.subprocess else None
     keeper = None if listener is None else Gatekeeper(listener, processes, population, channel.exits)
     meter = Meter(spec.limits, held, population)
-    give_back()
     Reaper(server, channel, keeper, meter, population, kept).run(null)
 
 

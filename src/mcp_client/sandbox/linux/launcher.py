@@ -8,11 +8,9 @@ import os
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError
 from mcp_client.light import TYPE_CHECKING, signal
-from mcp_client.sandbox.linux import identity, init, landlock, libc
+from mcp_client.sandbox.linux import identity, libc
 from mcp_client.sandbox.linux.channel import ENDED, Channel, Event, Launched
-from mcp_client.sandbox.linux.metering import CPU, MEMORY, PROCESSES
 from mcp_client.sandbox.linux.orders import Orders
-from mcp_client.sandbox.linux.server import most_tasks
 from mcp_client.sandbox.spec import Usage
 
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from mcp_client.sandbox.linux.enforcement import Obtained
     from mcp_client.sandbox.linux.filters import Filters
     from mcp_client.sandbox.spec import Control, ProcessExit, SandboxSpec
-
-_HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
 
 
 class LinuxProcess(Launched):
@@ -45,14 +41,17 @@ class LinuxProcess(Launched):
 
     def __init__(self, spec: SandboxSpec, filters: Filters) -> None:
         """Fork and build the sandbox. Raises ``sandbox-unavailable`` or ``sandbox-setup-failed``."""
+        # Before the fork: what another thread is importing meanwhile could never be imported in the child.
+        from mcp_client.sandbox.linux import init  # noqa: F401
+
         self._spec = spec
         self._filters = filters
         self._fork(spec)
         try:
             self._map_porter()
             self._meet_init()
-            self._begin_group()
             self._say()
+            self._enter_group()
         except BaseException:
             self._abandon()
             raise
@@ -76,11 +75,14 @@ class LinuxProcess(Launched):
         gc.freeze()
         child = os.fork()
         if child == 0:
-            ours = (setup_read, events_read, control_write, diagnostics_read, self.egress, self.ingress)
-            _close(ours)
-            ends = (setup_write, events_write, control_read, diagnostics_write)
-            channel = Channel(*ends, exits, entrance)
-            self._run_child(channel, supervisor)
+            try:
+                ours = (setup_read, events_read, control_write, diagnostics_read, self.egress, self.ingress)
+                _close(ours)
+                ends = (setup_write, events_write, control_read, diagnostics_write)
+                channel = Channel(*ends, exits, entrance)
+                self._run_child(channel, supervisor)
+            finally:
+                os._exit(1)
         _close((setup_write, events_write, control_read, diagnostics_write))
         for end in (exits, entrance):
             if end is not None:
@@ -94,7 +96,9 @@ class LinuxProcess(Launched):
         self.pid = child
 
     def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
-        init.run_child(Orders(self._spec, self._filters), channel, supervisor)
+        from mcp_client.sandbox.linux.init import run_child
+
+        run_child(Orders(self._spec, self._filters), channel, supervisor)
 
     def _map_porter(self) -> None:
         """Let the forked child, which has left the host's namespaces, be somebody in them, and go on."""
@@ -102,11 +106,15 @@ class LinuxProcess(Launched):
         _map_ids(self.pid)
         self._say()
 
-    def _begin_group(self) -> None:
+    def _enter_group(self) -> None:
+        """Wait until init stands in a group, if there is one to be had, and tell it what that holds."""
         # Here and below: what the child does not need is read while it is at work.
         from mcp_client.sandbox.linux.cgroups import group as cgroup
+        from mcp_client.sandbox.linux.metering import HELD, most_tasks
 
         self._placement = cgroup.begin(self.pid, self._spec.limits, tasks=most_tasks(self._spec))
+        self._place()
+        self._say(0 if self._group is None else sum(HELD[name] for name in self._group.controllers))
 
     def _meet_init(self) -> None:
         """From the porter to the init that waits for the first word; ``pid`` is then its."""
@@ -123,19 +131,19 @@ class LinuxProcess(Launched):
 
         Raises like the constructor.
         """
+        from mcp_client.sandbox.linux import landlock
         from mcp_client.sandbox.linux.cgroups.group import Group
         from mcp_client.sandbox.linux.enforcement import Obtained, may_observe_children
 
         try:
-            placed = self._place()
-            controllers = frozenset() if self._group is None else self._group.controllers
-            self._say(sum(_HELD[name] for name in controllers))
             (gated,) = self._expect("ready")
             if self._group is not None:
                 self._group.retire(self.pid)
         except BaseException:
             self._abandon()
             raise
+        placed = self._place()
+        controllers = placed.controllers if isinstance(placed, Group) else frozenset()
         by = placed.mechanism if isinstance(placed, Group) else placed.reason
         mend = None if isinstance(placed, Group) else placed.mend
         version = landlock.interface_version()

@@ -10,8 +10,7 @@ import os
 
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
-from mcp_client.sandbox.linux.identity import INNER_ID
-from mcp_client.sandbox.linux.init import HOSTNAME
+from mcp_client.sandbox.linux.identity import HOSTNAME, INNER_ID
 from mcp_client.sandbox.spec import Bind, File, Freeze, Link, Proc, Sysctl, Tmpfs
 
 if TYPE_CHECKING:

@@ -14,10 +14,13 @@ from mcp_client.light import TYPE_CHECKING, signal
 if TYPE_CHECKING:
     from mcp_client.policy.model import Limits
     from mcp_client.sandbox.linux.population import Population
+    from mcp_client.sandbox.spec import SandboxSpec
 
-# What is held by a cgroup instead; one byte from the supervisor.
+# What is held by a cgroup instead, by its controllers; one byte from the supervisor.
 MEMORY, CPU, PROCESSES = 1, 2, 4
+HELD = {"memory": MEMORY, "cpu": CPU, "pids": PROCESSES}
 
+_THREADS = 256
 _BUSY_INTERVAL = 0.05
 _IDLE_INTERVAL = 0.5
 _LARGEST_DEBT = 2.0
@@ -25,6 +28,11 @@ _WAY_SECONDS = 10.0
 _BUSY_SHARE = 0.25
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def most_tasks(spec: SandboxSpec) -> int:
+    """Processes and threads together, which is what the kernel can count: room for both."""
+    return _THREADS + (spec.limits.processes if spec.subprocess else 0)
 
 
 class Sample:

@@ -10,6 +10,7 @@ import select
 import time
 
 from mcp_client.light import TYPE_CHECKING, signal
+from mcp_client.memory import give_back
 from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.channel import (
     ENDED,
@@ -41,6 +42,8 @@ FORWARDED_SIGNALS = (
     signal.SIGUSR2,
 )
 
+# Until here a server's start may ask the gate, and would wait for what only makes us smaller.
+_SETTLED_SECONDS = 0.2
 # With its record in one piece (pipe(7), PIPE_BUF).
 _LONGEST_DETAIL = 1000
 
@@ -65,6 +68,7 @@ class Reaper:
         self._gate = gate
         self._meter = meter
         self._rest_until: float | None = None
+        self._give_back_at: float | None = time.monotonic() + _SETTLED_SECONDS
         self._notice = PROCESS_REFUSED if gate is not None and gate.counts_processes else PROGRAM_REFUSED
 
     def run(self, null: int) -> NoReturn:
@@ -100,8 +104,7 @@ class Reaper:
                 self._forward(signal.SIGKILL, None)
             if self._gate is not None:
                 self._keep_gate(self._gate, poll, ready)
-            if self._meter.due_at is not None and time.monotonic() >= self._meter.due_at:
-                self._look()
+            self._keep_time(time.monotonic())
 
     def _keep_gate(self, gate: Gatekeeper, poll: select.poll, ready: dict[int, int]) -> None:
         if gate.exits is not None and gate.exits.descriptor in ready and not gate.let_decided_through():
@@ -119,6 +122,13 @@ class Reaper:
         if self._rest_until is not None and time.monotonic() >= self._rest_until:
             poll.modify(gate.descriptor, select.POLLIN)
             self._rest_until = None
+
+    def _keep_time(self, now: float) -> None:
+        if self._meter.due_at is not None and now >= self._meter.due_at:
+            self._look()
+        if self._give_back_at is not None and now >= self._give_back_at:
+            self._give_back_at = None
+            give_back()
 
     def _listen_to_signals(self) -> int:
         wake, write = os.pipe()
@@ -152,7 +162,8 @@ class Reaper:
         libc.close_all_but(0, 1, 2, *self._kept, *ends)
 
     def _milliseconds_to_wait(self) -> float | None:
-        due = [at for at in (self._meter.due_at, self._rest_until) if at is not None]
+        times = (self._meter.due_at, self._rest_until, self._give_back_at)
+        due = [at for at in times if at is not None]
         return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:

@@ -12,7 +12,7 @@ from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.sandbox.linux import landlock, libc
 from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import load_gate
-from mcp_client.sandbox.linux.metering import MEMORY
+from mcp_client.sandbox.linux.metering import MEMORY, most_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mcp_client.sandbox.spec import SandboxSpec
 
 _MAX_FILE = 4 << 30
-_THREADS = 256
 # Private memory is counted when it is asked for, not when it is used; a cgroup counts what is used.
 _UNUSED_SHARE = 4
 
@@ -107,11 +106,6 @@ def _leave_streams(channel: Channel) -> None:
     """Clients of a server that listens come by the network; what it prints is for people."""
     os.dup2(channel.diagnostics, 1)
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-
-
-def most_tasks(spec: SandboxSpec) -> int:
-    """Processes and threads together, which is what the kernel can count: room for both."""
-    return _THREADS + (spec.limits.processes if spec.subprocess else 0)
 
 
 def resource_limits(spec: SandboxSpec, *, memory_held: bool) -> Mapping[int, int]:

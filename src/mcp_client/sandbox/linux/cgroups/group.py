@@ -8,6 +8,7 @@ processor is the group's own: what init does for the server counts as the server
 from __future__ import annotations
 
 import os
+import stat
 
 from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.sandbox.linux.cgroups.delegated import make_group
@@ -21,11 +22,11 @@ from mcp_client.sandbox.linux.cgroups.hierarchy import (
     write_file,
 )
 from mcp_client.sandbox.linux.cgroups.janitor import kill_group
-from mcp_client.sandbox.linux.cgroups.scope import ScopeRequest, find_sockets
 
 if TYPE_CHECKING:
     from mcp_client.policy.model import Limits
     from mcp_client.sandbox.linux.cgroups.janitor import Janitor
+    from mcp_client.sandbox.linux.cgroups.scope import ScopeRequest
 
 _PERIOD = 100_000
 _DELEGATE = (
@@ -183,12 +184,32 @@ def begin(pid: int, limits: Limits, *, tasks: int) -> Placement:
     own = own_group()
     if own is None or not available(MOUNT):
         return Placement()
-    for path, bus in find_sockets():
+    for path, bus in _find_sockets():
+        # Where systemd is not there to be asked, nothing of how to ask it is read.
+        from mcp_client.sandbox.linux.cgroups.scope import ScopeRequest
+
         try:
             return _Begun(pid, limits, tasks, own, ScopeRequest(path, bus=bus, pid=pid))
         except OSError:
             continue
     return _Begun(pid, limits, tasks, own, None)
+
+
+def _find_sockets() -> tuple[tuple[str, bool], ...]:
+    """Where to ask systemd, and whether that is a bus. MCP clients pass no environment on that would tell."""
+    uid = os.geteuid()
+    if uid == 0:
+        places = (("/run/dbus/system_bus_socket", True), ("/run/systemd/private", False))
+    else:
+        places = ((f"/run/user/{uid}/bus", True), (f"/run/user/{uid}/systemd/private", False))
+    return tuple(place for place in places if _is_socket(place[0]))
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _limit(group: str, name: str, value: str) -> bool:

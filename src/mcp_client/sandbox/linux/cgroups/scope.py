@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 
 from mcp_client.light import signal
@@ -21,23 +20,6 @@ _SECONDS = 4.0
 _LOOK_AGAIN_AFTER = 0.0005
 _ASK_AGAIN_AFTER = 0.1
 _ASK_FOR = 1.0
-
-
-def find_sockets() -> tuple[tuple[str, bool], ...]:
-    """Sockets to try, and whether each is a bus; the environment is not asked: MCP clients pass little on."""
-    uid = os.geteuid()
-    if uid == 0:
-        places = (("/run/dbus/system_bus_socket", True), ("/run/systemd/private", False))
-    else:
-        places = ((f"/run/user/{uid}/bus", True), (f"/run/user/{uid}/systemd/private", False))
-    return tuple(place for place in places if _is_socket(place[0]))
-
-
-def _is_socket(path: str) -> bool:
-    try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
-    except OSError:
-        return False
 
 
 class ScopeRequest:
