@@ -67,7 +67,7 @@ bench: .venv/.ready ## Measure everything beside its peers, and write docs/BENCH
 	@bash tools/setup.sh peers
 	@$(VENV)/python tests/benchmarks $(ARGS)
 
-install: ## Install mcp-client and mcp below PREFIX (default ~/.local)
+install: ## Install mcp-client and mcp below PREFIX (default ~/.local); FROM=dist/mcp takes the single file
 	@bash tools/setup.sh install
 
 clean: ## Remove everything that make has made

@@ -6,7 +6,8 @@
 #   setup.sh tests     compilers and network clients (added as root, or asked for), nginx and Node 20 with npm (below
 #                      .build if there is none)
 #   setup.sh peers     what the benchmarks compare with, as far as this machine has it; never fails
-#   setup.sh install   installs the command for this user below PREFIX (default ~/.local)
+#   setup.sh install   installs the command for this user below PREFIX (default ~/.local); FROM names a single file
+#                      that is installed instead of an environment with a Python
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore DEBIAN_FRONTEND=noninteractive
@@ -180,27 +181,47 @@ setup_build() {
 }
 
 setup_install() {
-    local prefix=${PREFIX:-$HOME/.local} name
-    make_venv "$prefix/share/mcp-client"
-    quietly "$prefix/share/mcp-client/bin/python" -m pip install --upgrade .
-    mkdir -p "$prefix/bin" "$prefix/share/man/man1" "$prefix/share/bash-completion/completions" \
-        "$prefix/share/zsh/site-functions" "$prefix/share/fish/vendor_completions.d"
-    # The manual and the completions came with the wheel, below the environment.
-    for name in man/man1/mcp-client.1 bash-completion/completions/mcp-client zsh/site-functions/_mcp-client \
-        fish/vendor_completions.d/mcp-client.fish man/man1/mcp.1; do
-        ln -sf "$prefix/share/mcp-client/share/$name" "$prefix/share/$name"
-    done
-    ln -sf "$prefix/share/mcp-client/bin/mcp-client" "$prefix/bin/mcp-client"
-    say "Installed $prefix/bin/mcp-client"
-    if [[ ! -e "$prefix/bin/mcp" || "$(readlink "$prefix/bin/mcp")" == "$prefix/share/mcp-client/"* ]]; then
-        ln -sf "$prefix/share/mcp-client/bin/mcp" "$prefix/bin/mcp"
-        for name in bash-completion/completions/mcp zsh/site-functions/_mcp fish/vendor_completions.d/mcp.fish; do
-            ln -sf "$prefix/share/mcp-client/share/$name" "$prefix/share/$name"
-        done
-        say "Installed $prefix/bin/mcp"
+    local prefix=${PREFIX:-$HOME/.local} own
+    if [[ -n "${FROM:-}" ]]; then
+        [[ "$("$FROM" --version 2>/dev/null)" == "mcp-client "* ]] \
+            || fail "$FROM does not run" "make build makes dist/mcp, where there is a Linux with glibc."
+        # It replaces a file that may be running, and a link that the other way of installing left.
+        install -d "$prefix/bin"
+        install -m 0755 "$FROM" "$prefix/bin/.mcp-client.new"
+        mv -f "$prefix/bin/.mcp-client.new" "$prefix/bin/mcp-client"
+        own=mcp-client
     else
-        say "Left $prefix/bin/mcp alone: it belongs to another program. Use mcp-client."
+        make_venv "$prefix/share/mcp-client"
+        quietly "$prefix/share/mcp-client/bin/python" -m pip install --upgrade .
+        install -d "$prefix/bin"
+        ln -sf "$prefix/share/mcp-client/bin/mcp-client" "$prefix/bin/mcp-client"
+        own="$prefix/share/mcp-client/bin/mcp"
     fi
+    install_texts "$prefix" mcp-client
+    install_texts "$prefix" mcp man
+    say "Installed $prefix/bin/mcp-client"
+    case "$(readlink "$prefix/bin/mcp" || true)" in
+        "$prefix/share/mcp-client/"* | mcp-client) ;;
+        *) if [[ -e "$prefix/bin/mcp" || -L "$prefix/bin/mcp" ]]; then
+            say "Left $prefix/bin/mcp alone: it belongs to another program. Use mcp-client."
+            return
+        fi ;;
+    esac
+    ln -sf "$own" "$prefix/bin/mcp"
+    install_texts "$prefix" mcp
+    say "Installed $prefix/bin/mcp"
+}
+
+# install_texts PREFIX NAME [man]: the manual page of a command, and its completions unless only that is asked for.
+install_texts() {
+    local folder=$1/share name=$2
+    install -d "$folder/man/man1"
+    install -m 0644 "packaging/man/$name.1" "$folder/man/man1/$name.1"
+    [[ "${3:-}" != man ]] || return 0
+    install -d "$folder/bash-completion/completions" "$folder/zsh/site-functions" "$folder/fish/vendor_completions.d"
+    install -m 0644 "packaging/completions/bash/$name" "$folder/bash-completion/completions/$name"
+    install -m 0644 "packaging/completions/zsh/_$name" "$folder/zsh/site-functions/_$name"
+    install -m 0644 "packaging/completions/fish/$name.fish" "$folder/fish/vendor_completions.d/$name.fish"
 }
 
 case "${1:-}" in

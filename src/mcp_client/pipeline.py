@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mcp_client.background import Background
     from mcp_client.cache.store import CachedPackage
     from mcp_client.compiled.beside import Compilation
+    from mcp_client.endpoint import EndpointRequest
     from mcp_client.executor.egress import Egress
     from mcp_client.executor.outcome import Outcome
     from mcp_client.executor.proxied import ProxiedEgress
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from mcp_client.resolution import Resolution
     from mcp_client.sandbox.backend import SandboxedProcess
     from mcp_client.sandbox.spec import SandboxSpec
-    from mcp_client.serving import Bridged, Endpoint, EndpointRequest
+    from mcp_client.serving import Bridged, Endpoint
 
 
 class RunRequest(NamedTuple):

@@ -3,12 +3,13 @@
 import os
 import re
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
 
 from mcp_client.app import App
+from mcp_client.endpoint import EndpointRequest
 from mcp_client.errors import MCPError, printable
 from mcp_client.executor.client import let_go_of_output
 from mcp_client.executor.front import Front, Service
@@ -23,23 +24,6 @@ _TOKEN_VARIABLE = "MCP_HTTP_TOKEN"  # noqa: S105  a name
 _LONGEST_TOKEN_FILE = 8192
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _PATIENCE_MILLISECONDS = 200
-
-
-class EndpointRequest(NamedTuple):
-    """What the user asked for: where to listen, for whom; or ``stdio``, then nothing of that.
-
-    ``listens`` when any option says so. ``token`` asks for one, ``token_file`` holds it (``-`` is standard
-    input); ``announce`` wants the URL as a line of JSON on standard output.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    token: bool = False
-    token_file: str | None = None
-    origins: Sequence[str] = ()
-    stdio: bool = False
-    announce: bool = False
-    listens: bool = False
 
 
 class Served(NamedTuple):

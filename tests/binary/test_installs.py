@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from forms import FILE
 from kit.build import virtual_environment
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -81,13 +82,48 @@ def test_make_install_from_the_source_archive(place: str) -> None:
     for _ in range(2):
         run(place, "make", "install", f"PREFIX={place}/prefix", cwd=source)
     works(place, f"{place}/prefix/bin")
+    has_texts(f"{place}/prefix/share")
+
+
+def has_texts(share: str) -> None:
     for path in (
         "man/man1/mcp.1",
+        "man/man1/mcp-client.1",
         "bash-completion/completions/mcp",
         "zsh/site-functions/_mcp-client",
         "fish/vendor_completions.d/mcp.fish",
     ):
-        assert os.path.getsize(f"{place}/prefix/share/{path}"), path
+        assert os.path.getsize(f"{share}/{path}"), path
+
+
+def test_make_install_of_the_single_file_over_what_is_there(place: str) -> None:
+    prefix = f"{place}/prefix"
+    # As an installation with a Python left it.
+    os.makedirs(f"{prefix}/share/mcp-client/bin")
+    os.makedirs(f"{prefix}/bin")
+    for name in ("mcp", "mcp-client"):
+        with open(f"{prefix}/share/mcp-client/bin/{name}", "w") as file:
+            file.write("old")
+        os.symlink(f"{prefix}/share/mcp-client/bin/{name}", f"{prefix}/bin/{name}")
+    for _ in range(2):
+        run(place, "make", "install", f"PREFIX={prefix}", f"FROM={FILE}", cwd=ROOT)
+    with open(f"{prefix}/share/mcp-client/bin/mcp-client") as file:
+        assert file.read() == "old"
+    assert not os.path.islink(f"{prefix}/bin/mcp-client")
+    works(place, f"{prefix}/bin")
+    has_texts(f"{prefix}/share")
+
+
+def test_make_install_leaves_another_programs_command_alone(place: str) -> None:
+    prefix = f"{place}/prefix"
+    os.makedirs(f"{prefix}/bin")
+    with open(f"{prefix}/bin/mcp", "w") as file:
+        file.write("the SDK's")
+    run(place, "make", "install", f"PREFIX={prefix}", f"FROM={FILE}", cwd=ROOT)
+    with open(f"{prefix}/bin/mcp") as file:
+        assert file.read() == "the SDK's"
+    assert run(place, f"{prefix}/bin/mcp-client", "--version").startswith("mcp-client ")
+    assert not os.path.exists(f"{prefix}/share/bash-completion/completions/mcp")
 
 
 def test_bash_completes_with_the_installed_script(place: str) -> None:

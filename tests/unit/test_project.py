@@ -77,6 +77,7 @@ COMPOSITION = {
         "app",
         "background",
         "compiled",
+        "endpoint",
         "journal",
         "locked",
         "mirror",

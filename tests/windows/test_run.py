@@ -218,9 +218,27 @@ def test_a_folder_is_given_where_it_is(mcp, package, tmp_path):
     assert (status, "mount-refused" in err, "icacls" in err) == (125, True, True), err
 
 
-def test_a_server_that_listens_is_refused(mcp, package):
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--port", "8765"), ("--stdio",), ("--dry-run",)],
+    ids=["plain", "port", "stdio", "dry-run"],
+)
+def test_a_server_that_listens_is_refused_in_one_message(mcp, package, home, options):
     reference = package(transport="http", http={"port": 8080})
 
-    status, _, err = mcp("run", DEGRADED, reference)
+    status, out, err = mcp("run", DEGRADED, *options, reference)
 
-    assert (status, "sandbox-unavailable" in err) == (125, True), err
+    assert (status, out) == (125, ""), err
+    assert err.count("sandbox-unavailable") == 1, err
+    assert "Linux or macOS" in err
+    assert "Traceback" not in err
+    assert not os.path.exists(os.path.join(home, "cache", "scratch"))
+
+
+def test_options_for_servers_that_listen_are_understood_as_elsewhere(mcp, package):
+    reference = package()
+
+    status, out, err = mcp("run", DEGRADED, "--stdio", reference, stdin=INITIALIZE)
+    assert (status, ANSWER in out) == (0, True), err
+    status, out, err = mcp("run", DEGRADED, "--port", "8765", reference)
+    assert (status, out, err.count("transport-unsupported")) == (125, "", 1), err

@@ -1,15 +1,12 @@
 """Options of ``mcp run`` for servers that speak HTTP."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mcp_client.errors import MCPError
-
 if TYPE_CHECKING:
-    from mcp_client.serving import EndpointRequest
+    from mcp_client.endpoint import EndpointRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,15 +46,7 @@ def endpoint_request(
         raise click.UsageError(
             "--stdio listens nowhere: leave out --port, --host, --token and --allow-origin"
         )
-    if sys.platform == "win32":
-        if not listens and not stdio:
-            return None
-        raise MCPError(
-            "sandbox-unavailable",
-            "a server that listens needs a network of its own, and Windows offers none",
-            hint="run it on Linux, or ask for its version that speaks over standard input and output",
-        )
-    from mcp_client.serving import EndpointRequest
+    from mcp_client.endpoint import EndpointRequest
 
     return EndpointRequest(
         host or "127.0.0.1", port or 0, token, token_file, origins, stdio, announce, listens=listens

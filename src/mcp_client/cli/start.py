@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mcp_client.app import App
     from mcp_client.cli.flags import RunFlags
-    from mcp_client.serving import EndpointRequest
+    from mcp_client.endpoint import EndpointRequest
 
 
 def prepare(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) -> tuple[App, RunRequest]:

@@ -62,8 +62,8 @@ class WindowsBackend:
         if port is not None:
             raise MCPError(
                 "sandbox-unavailable",
-                "a server that listens needs a network of its own, and Windows offers none",
-                hint="run it on Linux, or ask for its version that speaks over standard input and output",
+                "servers that listen are not run on Windows: every program here could connect to their port",
+                hint="run it on Linux or macOS, or a version that speaks over standard input and output",
             )
         for folder in policy.folders:
             _refuse_unreachable(folder.host, folder.inside, writable=folder.writable)
