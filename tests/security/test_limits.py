@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from arena.sandbox import SMALL, attempt_inside, attempt_outside, placed, run_co
 from mcp_client.errors import MCPError
 from mcp_client.policy.model import DEFAULT_LIMITS
 from mcp_client.runtimes.command import Command
+from mcp_client.sandbox.linux.launcher import LinuxProcess
 
 # What a server has at most.
 RLIMITS = {
@@ -145,6 +147,21 @@ def test_memory_that_is_not_data_counts_too() -> None:
     spared = run_inside(FILL, ["8"], limits=SMALL)
     assert not spared.exit.out_of_memory
     assert spared.exit.status == 0
+
+
+def test_what_is_not_executed_yet_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forked from a large process, and held for a while: on paper it has the memory of that."""
+    ours = bytearray(b"x") * (2 * SMALL.memory)
+    release = LinuxProcess.release
+
+    def release_later(process: LinuxProcess) -> None:
+        time.sleep(0.4)
+        release(process)
+
+    monkeypatch.setattr(LinuxProcess, "release", release_later)
+    inside = run_inside("print(1)", limits=SMALL)
+    assert len(ours) > SMALL.memory
+    assert inside.output == b"1\n", inside
 
 
 def test_a_share_of_the_processor_is_kept_by_standing_still() -> None:

@@ -201,7 +201,7 @@ def keep_server(
     listener = receive_listener(gate)
     processes = spec.limits.processes if spec.subprocess else None
     keeper = None if listener is None else Gatekeeper(listener, processes, population, channel.exits)
-    meter = Meter(spec.limits, held, population)
+    meter = Meter(spec.limits, held, population, server)
     Reaper(server, channel, keeper, meter, population, kept).run(null)
 
 

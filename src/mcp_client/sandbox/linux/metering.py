@@ -26,6 +26,8 @@ _IDLE_INTERVAL = 0.5
 _LARGEST_DEBT = 2.0
 _WAY_SECONDS = 10.0
 _BUSY_SHARE = 0.25
+# PF_FORKNOEXEC among the flags of proc_pid_stat(5): nothing was executed since the fork.
+_ONLY_FORKED = 0x40
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -98,6 +100,15 @@ def _resident(pid: int) -> int:
         return 0
 
 
+def _has_executed(pid: int) -> bool:
+    """Whether it is another program than ours by now, or has ended."""
+    try:
+        flags = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[6]
+    except (OSError, IndexError):
+        return True
+    return not int(flags) & _ONLY_FORKED
+
+
 def _read(path: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
@@ -106,11 +117,15 @@ def _read(path: str) -> str:
 class Meter:
     """Keeps the limits that the cgroup does not hold. Times are seconds of the monotonic clock."""
 
-    def __init__(self, limits: Limits, held: int, population: Population) -> None:
-        """``held`` is a sum of MEMORY, CPU and PROCESSES; ``population`` is who is looked at."""
+    def __init__(self, limits: Limits, held: int, population: Population, server: int) -> None:
+        """``held`` is a sum of MEMORY, CPU and PROCESSES; ``population`` is who is looked at.
+
+        ``server`` is the process of it that is to be executed: until then the memory it has is ours.
+        """
         self._memory = None if held & MEMORY else limits.memory
         self._cores = None if held & CPU else limits.cpu / 1000
         self._population = population
+        self._awaited: int | None = server
         self._looked_at = time.monotonic()
         self._before: Sample | None = None
         self._debt = 0.0
@@ -125,6 +140,10 @@ class Meter:
     def look(self) -> None:
         """Take a sample and act: SIGKILL for memory, SIGSTOP and later SIGCONT for the processor."""
         now = time.monotonic()
+        if self._awaited is not None and not _has_executed(self._awaited):
+            self._looked_at, self.due_at = now, now + _BUSY_INTERVAL
+            return
+        self._awaited = None
         sample = Sample(self._population)
         elapsed = now - self._looked_at
         used = 0.0 if self._before is None else sample.cpu_since(self._before)

@@ -36,8 +36,9 @@ family = Family(["/tmp"])
 """
 WORK = {
     "sample": "assert Sample(family).exact_memory() > 0",
-    "kill": "Meter(Limits(1, 1000, 4, 64), 0, family).look()",
-    "stop": "meter = Meter(Limits(1 << 40, 1, 4, 64), 0, family); meter.look(); meter.look()",
+    "kill": "Meter(Limits(1, 1000, 4, 64), 0, family, os.getpid()).look()",
+    "stop": "meter = Meter(Limits(1 << 40, 1, 4, 64), 0, family, os.getpid()); meter.look(); meter.look()",
+    "wait": "meter = Meter(Limits(1, 9, 4, 64), 0, family, child); meter.look(); assert not meter.exceeded",
     "forks": "assert _may_be_forking(os.getpid())",
     "entrance": "ask(end, V4); assert entrance.answer(); assert len(receive(end)[1]) == 8",
     "hang-up": "end.shutdown(2); assert not entrance.answer()",
