@@ -125,7 +125,7 @@ for step in range(500):
     slowest = max(slowest, time.monotonic() - started)
     peer.close()
     caller.join(3)
-    if slowest > 2:
+    if slowest > 6:
         break
 say({"waited": waited, "slowest": slowest, "control": control()})
 os._exit(0)
@@ -136,7 +136,8 @@ def test_init_is_never_the_last_to_close_a_socket(service: Service) -> None:
     """A close may wait for as long as its owner says (SO_LINGER): init would keep no limits meanwhile."""
     said, _ = attack(LINGER, service.outside(), service.port)
     assert said["waited"] > 0.9, "the control: such a close does wait"
-    assert said["slowest"] < 2
+    # Such a close would take eight seconds; a server that is stopped for its share of the processor, two.
+    assert said["slowest"] < 6
     assert said["control"] == WORD
 
 
