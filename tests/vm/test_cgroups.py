@@ -32,10 +32,13 @@ print("here", flush=True)
 if not sys.stdin.readline():
     # The supervisor is dead, and its pipes were closed a moment before the signal for that comes.
     os._exit(1)
+own = os.getpid()
 server = os.fork()
 if server == 0:
     prctl(1, 9, 0, 0, 0)
-    exec(sys.argv[1])
+    # Unless it is orphaned already: no signal comes for that.
+    if os.getppid() == own:
+        exec(sys.argv[1])
     os._exit(0)
 print("forked", flush=True)
 print(os.waitpid(server, 0)[1], flush=True)

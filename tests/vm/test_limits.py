@@ -173,11 +173,13 @@ def test_a_fork_bomb_is_held_at_its_limit_and_reaped(mcp: Mcp, registry: Registr
 
 
 THREADS = """
-import threading, time
-held = [threading.Thread(target=time.sleep, args=(3,)) for _ in range(200)]
+import threading
+told = threading.Event()
+held = [threading.Thread(target=told.wait) for _ in range(200)]
 for thread in held:
     thread.start()
 print(threading.active_count())
+told.set()
 """
 
 
