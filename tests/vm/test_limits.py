@@ -127,10 +127,14 @@ print((time.process_time() - used) / (time.monotonic() - began))
 
 def test_250_millicores_are_a_quarter_of_a_core(mcp: Mcp, registry: Registry) -> None:
     resources = {"cpu_millicores": 250, "memory_mb": 256}
+    began = time.monotonic()
     result, _, end = run(mcp, registry, SPINNER, resources=resources)
+    taken = time.monotonic() - began
     assert result.status == 0, result
     assert 0.20 <= float(result.stdout) <= 0.30
-    assert 0.20 <= end["cpu_seconds"] / end["duration_seconds"] <= 0.30
+    assert 0.20 <= end["cpu_seconds"] / end["duration_seconds"]
+    # What init builds in the group, before the server's own time begins, counts as well.
+    assert end["cpu_seconds"] / taken <= 0.30
 
 
 def test_the_share_is_that_of_all_processes(mcp: Mcp, registry: Registry) -> None:
