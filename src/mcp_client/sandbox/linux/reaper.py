@@ -97,11 +97,11 @@ class Reaper:
             if entrance is not None and entrance.descriptor in ready and not entrance.answer():
                 poll.unregister(entrance.descriptor)
             if wake in ready:
-                os.read(wake, 64)
+                self._pass_on(os.read(wake, 64))
                 self._reap()
             if self._channel.control in ready:
                 poll.unregister(self._channel.control)
-                self._forward(signal.SIGKILL, None)
+                self._forward(signal.SIGKILL)
             if self._gate is not None:
                 self._keep_gate(self._gate, poll, ready)
             self._keep_time(time.monotonic())
@@ -141,7 +141,7 @@ class Reaper:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _noted)
         for number in FORWARDED_SIGNALS:
-            signal.signal(number, self._forward)
+            signal.signal(number, _noted)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
         # A child may have ended before the handler was there.
         os.write(write, b"\0")
@@ -166,7 +166,12 @@ class Reaper:
         due = [at for at in times if at is not None]
         return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
 
-    def _forward(self, number: int, _frame: FrameType | None) -> None:
+    def _pass_on(self, numbers: bytes) -> None:
+        """Not from a handler: that could come when the server's number is a stranger's already."""
+        for number in filter(FORWARDED_SIGNALS.__contains__, numbers):
+            self._forward(number)
+
+    def _forward(self, number: int) -> None:
         try:
             os.kill(self._server, number)
         except ProcessLookupError:
@@ -221,4 +226,4 @@ class Reaper:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The wake-up pipe carries it; without a handler, pid 1 would not be woken."""
+    """The wake-up pipe carries the number; without a handler, pid 1 would not be woken."""
