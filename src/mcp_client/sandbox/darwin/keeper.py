@@ -13,11 +13,7 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-from mcp_client.sandbox.darwin.family import Family
-from mcp_client.sandbox.darwin.metering import Meter
-from mcp_client.sandbox.darwin.server import Start, become_server, close_all_but
-from mcp_client.sandbox.darwin.table import ProcessTable
-from mcp_client.sandbox.linux.channel import (
+from mcp_client.sandbox.channel import (
     ENDED,
     FAILED,
     MEMORY_EXCEEDED,
@@ -29,6 +25,10 @@ from mcp_client.sandbox.linux.channel import (
     report_failure,
     step,
 )
+from mcp_client.sandbox.darwin.family import Family
+from mcp_client.sandbox.darwin.metering import Meter
+from mcp_client.sandbox.darwin.server import Start, become_server, close_all_but
+from mcp_client.sandbox.darwin.table import ProcessTable
 from mcp_client.sandbox.spec import SandboxSpec
 
 FORWARDED_SIGNALS = (

@@ -11,8 +11,7 @@ import time
 
 from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.memory import give_back
-from mcp_client.sandbox.linux import libc
-from mcp_client.sandbox.linux.channel import (
+from mcp_client.sandbox.channel import (
     ENDED,
     FAILED,
     MEMORY_EXCEEDED,
@@ -20,13 +19,14 @@ from mcp_client.sandbox.linux.channel import (
     PROGRAM_REFUSED,
     Event,
 )
+from mcp_client.sandbox.linux import libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
     from typing import NoReturn
 
-    from mcp_client.sandbox.linux.channel import (
+    from mcp_client.sandbox.channel import (
         Channel,
     )
     from mcp_client.sandbox.linux.gate import Gatekeeper

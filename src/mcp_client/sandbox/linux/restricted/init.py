@@ -12,8 +12,8 @@ import signal
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
+from mcp_client.sandbox.channel import Channel, await_word, step
 from mcp_client.sandbox.linux import landlock, libc, privileges
-from mcp_client.sandbox.linux.channel import Channel, await_word, step
 from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.identity import UNPRIVILEGED_ID
 from mcp_client.sandbox.linux.init import (
