@@ -41,7 +41,7 @@ lint: .venv/.ready ## Check style, and types for each platform with a launcher o
 	@$(VENV)/ruff check $(CODE)
 	@$(VENV)/ruff format --check $(CODE)
 	@$(VENV)/mypy --platform linux --exclude /windows/
-	@$(VENV)/mypy --platform darwin --follow-imports silent --exclude '/sandbox/linux/(?!channel\.py)|/network/linux/own|/windows/'
+	@$(VENV)/mypy --platform darwin --follow-imports silent --exclude '/linux/|/windows/'
 	@$(VENV)/mypy --config-file tools/mypy-windows.toml
 
 fmt: .venv/.ready ## Format the code and mend what ruff can mend

@@ -86,7 +86,8 @@ class Timings:
     def watch_launch(self) -> None:
         """Note each step of the sandbox's set-up in the process that takes it, and the first byte."""
         if sys.platform == "linux":
-            from mcp_client.sandbox.linux import channel, libc
+            from mcp_client.sandbox import channel
+            from mcp_client.sandbox.linux import libc
 
             channel.step.watch = self.mark
             # A device such as /dev/null or a terminal is written to by others, too.

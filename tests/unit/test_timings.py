@@ -2,7 +2,7 @@
 
 import os
 
-from mcp_client.sandbox.linux import channel
+from mcp_client.sandbox import channel
 from mcp_client.timings import Timings
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from mcp_client.sandbox.linux import channel, init, server
+from mcp_client.sandbox import channel
+from mcp_client.sandbox.linux import init, server
 
 # Only a launch as root passes through these.
 ROOT_ONLY = frozenset({"map granted folders", "leave the host's groups"})

@@ -10,37 +10,30 @@ import select
 import signal
 import sys
 import time
-from types import FrameType
 from typing import NoReturn
 
-from mcp_client.sandbox.darwin.family import Family
-from mcp_client.sandbox.darwin.metering import Meter
-from mcp_client.sandbox.darwin.server import Start, become_server, close_all_but
-from mcp_client.sandbox.darwin.table import ProcessTable
-from mcp_client.sandbox.linux.channel import (
+from mcp_client.sandbox.channel import (
     ENDED,
-    FAILED,
+    FORWARDED_SIGNALS,
     MEMORY_EXCEEDED,
     PROCESS_REFUSED,
     Channel,
     Event,
     StepError,
     await_word,
+    listen_to_signals,
     report_failure,
+    say,
+    say_fault,
     step,
+    take_forwarded,
 )
+from mcp_client.sandbox.darwin.family import Family
+from mcp_client.sandbox.darwin.metering import Meter
+from mcp_client.sandbox.darwin.server import Start, become_server, close_all_but
+from mcp_client.sandbox.darwin.table import ProcessTable
 from mcp_client.sandbox.spec import SandboxSpec
 
-FORWARDED_SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
-# With its record in one piece: pipe(2) promises 512 bytes there.
-_LONGEST_DETAIL = 400
 # getrusage(2): ru_maxrss is in kilobytes on Linux and in bytes on macOS.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -102,8 +95,7 @@ class Keeper:
             self._live()
         except BaseException as error:  # noqa: BLE001  unkept the server may not go on
             try:
-                detail = f"{type(error).__name__}: {error}".encode(errors="backslashreplace")
-                os.write(self._events, Event(FAILED).pack() + detail[:_LONGEST_DETAIL])
+                say_fault(self._events, error)
             finally:
                 self._family.end()
         os._exit(1)
@@ -117,7 +109,8 @@ class Keeper:
         while True:
             ready = dict(poll.poll(self._milliseconds_to_wait()))
             if wake in ready:
-                self._pass_on(os.read(wake, 64))
+                for number in take_forwarded(wake):
+                    self._forward(number)
                 self._reap()
             if self._life in ready:
                 self._family.end()
@@ -127,16 +120,7 @@ class Keeper:
                 self._look()
 
     def _listen_to_signals(self) -> int:
-        wake, write = os.pipe()
-        for end in (wake, write):
-            os.set_blocking(end, False)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _noted)
-        for number in FORWARDED_SIGNALS:
-            signal.signal(number, _noted)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
-        # The server may have ended before the handler was there.
-        os.write(write, b"\0")
+        wake, write = listen_to_signals()
         # The client must see the end of the server's output as soon as the server closes it.
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for standard in range(3):
@@ -148,22 +132,20 @@ class Keeper:
         due = self._meter.due_at
         return None if due is None else max(0.0, due - time.monotonic()) * 1000 + 1
 
-    def _pass_on(self, numbers: bytes) -> None:
-        """Not from a handler: that could come in the middle of a look at the family, or of its end."""
-        for number in filter(FORWARDED_SIGNALS.__contains__, numbers):
-            # A child of ours keeps its number until we wait for it.
-            try:
-                os.kill(self._server, number)
-            except ProcessLookupError:
-                return
-            self._meter.give_way()
+    def _forward(self, number: int) -> None:
+        # A child of ours keeps its number until we wait for it.
+        try:
+            os.kill(self._server, number)
+        except ProcessLookupError:
+            return
+        self._meter.give_way()
 
     def _look(self) -> None:
         self._meter.look()
         if self._meter.memory_exceeded:
-            self._say(Event(MEMORY_EXCEEDED))
+            say(self._events, Event(MEMORY_EXCEEDED))
         elif self._meter.processes_exceeded:
-            self._say(Event(PROCESS_REFUSED))
+            say(self._events, Event(PROCESS_REFUSED))
 
     def _reap(self) -> None:
         """Once the server has ended; its number stays its own while the others are looked for."""
@@ -176,19 +158,8 @@ class Keeper:
         times = usage.ru_utime, usage.ru_stime
         refused = int(self._meter.processes_exceeded)
         largest = usage.ru_maxrss * _MAXRSS_UNIT
-        self._say(Event(ENDED, status, *times, largest, self._meter.peak, refused))
+        say(self._events, Event(ENDED, status, *times, largest, self._meter.peak, refused))
         # Until the supervisor has heard it.
         while os.read(self._life, 1):
             pass
         os._exit(0)
-
-    def _say(self, event: Event) -> None:
-        try:
-            os.write(self._events, event.pack())
-        except BrokenPipeError:
-            # The supervisor is gone; the control pipe says so too, and is what we act on.
-            return
-
-
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The wake-up pipe carries the number."""

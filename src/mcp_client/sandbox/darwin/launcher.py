@@ -7,11 +7,11 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError
+from mcp_client.sandbox.channel import ENDED, Channel, Event, Launched
 from mcp_client.sandbox.darwin.controls import list_controls
 from mcp_client.sandbox.darwin.family import Family
 from mcp_client.sandbox.darwin.keeper import run_keeper
 from mcp_client.sandbox.darwin.trial import try_profile
-from mcp_client.sandbox.linux.channel import ENDED, Channel, Event, Launched
 from mcp_client.sandbox.spec import Usage
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from mcp_client.sandbox.linux.channel import Channel, StepError, await_word, report_failure, step
+from mcp_client.sandbox.channel import Channel, StepError, await_word, report_failure, step
 
 
 class Start(NamedTuple):

@@ -9,8 +9,8 @@ import stat
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.runtimes.command import Command
+from mcp_client.sandbox.channel import step
 from mcp_client.sandbox.linux import layout, libc
-from mcp_client.sandbox.linux.channel import step
 from mcp_client.sandbox.linux.filters import Profile, load_filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.spec import SandboxSpec

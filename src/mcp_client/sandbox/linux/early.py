@@ -20,7 +20,7 @@ from mcp_client.sandbox.spec import Bind
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from mcp_client.sandbox.linux.channel import Channel
+    from mcp_client.sandbox.channel import Channel
     from mcp_client.sandbox.linux.filters import Filters
     from mcp_client.sandbox.spec import SandboxSpec
 

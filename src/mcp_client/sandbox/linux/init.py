@@ -16,13 +16,13 @@ import select
 import struct
 
 from mcp_client.light import TYPE_CHECKING, signal
+from mcp_client.sandbox.channel import FORWARDED_SIGNALS, StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux import libc, mounts, privileges
-from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import Gatekeeper, receive_listener
 from mcp_client.sandbox.linux.identity import HOSTNAME, INNER_ID, clone_as_owner
 from mcp_client.sandbox.linux.metering import Meter
 from mcp_client.sandbox.linux.population import Namespace
-from mcp_client.sandbox.linux.reaper import FORWARDED_SIGNALS, Reaper
+from mcp_client.sandbox.linux.reaper import Reaper
 from mcp_client.sandbox.linux.server import Confinement, become_server
 from mcp_client.sandbox.spec import Bind, Tmpfs
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import NoReturn
 
-    from mcp_client.sandbox.linux.channel import Channel
+    from mcp_client.sandbox.channel import Channel
     from mcp_client.sandbox.linux.filters import Filters
     from mcp_client.sandbox.linux.orders import Orders
     from mcp_client.sandbox.linux.population import Population

@@ -8,8 +8,8 @@ import os
 
 from mcp_client.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, MCPError
 from mcp_client.light import TYPE_CHECKING, signal
+from mcp_client.sandbox.channel import ENDED, Channel, Event, Launched
 from mcp_client.sandbox.linux import identity, libc
-from mcp_client.sandbox.linux.channel import ENDED, Channel, Event, Launched
 from mcp_client.sandbox.linux.orders import Orders
 from mcp_client.sandbox.spec import Usage
 

@@ -11,41 +11,32 @@ import time
 
 from mcp_client.light import TYPE_CHECKING, signal
 from mcp_client.memory import give_back
-from mcp_client.sandbox.linux import libc
-from mcp_client.sandbox.linux.channel import (
+from mcp_client.sandbox.channel import (
     ENDED,
-    FAILED,
     MEMORY_EXCEEDED,
     PROCESS_REFUSED,
     PROGRAM_REFUSED,
     Event,
+    listen_to_signals,
+    say,
+    say_fault,
+    take_forwarded,
 )
+from mcp_client.sandbox.linux import libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import FrameType
     from typing import NoReturn
 
-    from mcp_client.sandbox.linux.channel import (
+    from mcp_client.sandbox.channel import (
         Channel,
     )
     from mcp_client.sandbox.linux.gate import Gatekeeper
     from mcp_client.sandbox.linux.metering import Meter
     from mcp_client.sandbox.linux.population import Population
 
-FORWARDED_SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
-
 # Until here a server's start may ask the gate, and would wait for what only makes us smaller.
 _SETTLED_SECONDS = 0.2
-# With its record in one piece (pipe(7), PIPE_BUF).
-_LONGEST_DETAIL = 1000
 
 
 class Reaper:
@@ -97,11 +88,12 @@ class Reaper:
             if entrance is not None and entrance.descriptor in ready and not entrance.answer():
                 poll.unregister(entrance.descriptor)
             if wake in ready:
-                os.read(wake, 64)
+                for number in take_forwarded(wake):
+                    self._forward(number)
                 self._reap()
             if self._channel.control in ready:
                 poll.unregister(self._channel.control)
-                self._forward(signal.SIGKILL, None)
+                self._forward(signal.SIGKILL)
             if self._gate is not None:
                 self._keep_gate(self._gate, poll, ready)
             self._keep_time(time.monotonic())
@@ -131,20 +123,11 @@ class Reaper:
             give_back()
 
     def _listen_to_signals(self) -> int:
-        wake, write = os.pipe()
-        for end in (wake, write):
-            os.set_blocking(end, False)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             # The supervisor's handlers mean nothing here, and the server may send us all of them.
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _noted)
-        for number in FORWARDED_SIGNALS:
-            signal.signal(number, self._forward)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
-        # A child may have ended before the handler was there.
-        os.write(write, b"\0")
+        wake, write = listen_to_signals()
         self._kept += (wake, write)
         return wake
 
@@ -166,7 +149,7 @@ class Reaper:
         due = [at for at in times if at is not None]
         return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
 
-    def _forward(self, number: int, _frame: FrameType | None) -> None:
+    def _forward(self, number: int) -> None:
         try:
             os.kill(self._server, number)
         except ProcessLookupError:
@@ -178,12 +161,12 @@ class Reaper:
         before = gate.refusals
         gate.answer()
         if before == 0 < gate.refusals:
-            self._say(Event(self._notice))
+            say(self._channel.events, Event(self._notice))
 
     def _look(self) -> None:
         self._meter.look()
         if self._meter.exceeded:
-            self._say(Event(MEMORY_EXCEEDED))
+            say(self._channel.events, Event(MEMORY_EXCEEDED))
             self._meter.due_at = None
 
     def _reap(self) -> None:
@@ -199,26 +182,14 @@ class Reaper:
                 refused = 0 if self._gate is None else self._gate.refusals
                 largest = usage.ru_maxrss * 1024
                 times = usage.ru_utime, usage.ru_stime
-                self._say(Event(ENDED, status, *times, largest, self._meter.peak, refused))
+                say(self._channel.events, Event(ENDED, status, *times, largest, self._meter.peak, refused))
                 # Until the supervisor has read what the cgroup knows, which goes when its last process does.
                 os.read(self._channel.control, 1)
                 os._exit(0)
 
     def _fail(self, error: BaseException) -> NoReturn:
         try:
-            detail = f"{type(error).__name__}: {error}".encode(errors="backslashreplace")
-            os.write(self._channel.events, Event(FAILED).pack() + detail[:_LONGEST_DETAIL])
+            say_fault(self._channel.events, error)
             self._population.end()
         finally:
             os._exit(1)
-
-    def _say(self, event: Event) -> None:
-        try:
-            os.write(self._channel.events, event.pack())
-        except BrokenPipeError:
-            # The supervisor is gone; the control pipe says so too, and is what we act on.
-            return
-
-
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The wake-up pipe carries it; without a handler, pid 1 would not be woken."""

@@ -9,8 +9,8 @@ import stat
 import sys
 
 from mcp_client.light import TYPE_CHECKING, signal
+from mcp_client.sandbox.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux import landlock, libc
-from mcp_client.sandbox.linux.channel import StepError, await_word, report_failure, step
 from mcp_client.sandbox.linux.gate import load_gate
 from mcp_client.sandbox.linux.metering import MEMORY, most_tasks
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import NoReturn
 
-    from mcp_client.sandbox.linux.channel import Channel
+    from mcp_client.sandbox.channel import Channel
     from mcp_client.sandbox.linux.filters import Filters
     from mcp_client.sandbox.spec import SandboxSpec
 

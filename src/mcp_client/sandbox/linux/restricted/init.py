@@ -12,8 +12,8 @@ import signal
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
+from mcp_client.sandbox.channel import FORWARDED_SIGNALS, Channel, await_word, step
 from mcp_client.sandbox.linux import landlock, libc, privileges
-from mcp_client.sandbox.linux.channel import Channel, await_word, step
 from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.identity import UNPRIVILEGED_ID
 from mcp_client.sandbox.linux.init import (
@@ -23,7 +23,6 @@ from mcp_client.sandbox.linux.init import (
     offer_to_the_oom_killer,
     run_steps,
 )
-from mcp_client.sandbox.linux.reaper import FORWARDED_SIGNALS
 from mcp_client.sandbox.linux.restricted import signals
 from mcp_client.sandbox.linux.restricted.descendants import Descendants
 from mcp_client.sandbox.linux.server import Confinement

@@ -4,7 +4,7 @@ import os
 import signal
 from typing import NoReturn
 
-from mcp_client.sandbox.linux.channel import Channel
+from mcp_client.sandbox.channel import Channel
 from mcp_client.sandbox.linux.enforcement import Obtained
 from mcp_client.sandbox.linux.filters import Filters
 from mcp_client.sandbox.linux.launcher import LinuxProcess

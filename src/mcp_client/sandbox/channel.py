@@ -11,11 +11,12 @@ import os
 import struct
 
 from mcp_client.errors import MCPError, printable
-from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.light import TYPE_CHECKING, NamedTuple, signal
 from mcp_client.sandbox.spec import ProcessExit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from types import FrameType
     from typing import NoReturn
 
     from mcp_client.sandbox.linux.exits import Exits
@@ -37,6 +38,17 @@ class Channel(NamedTuple):
     exits: Exits | None = None
     entrance: Entrance | None = None
 
+
+FORWARDED_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+# With its record in one piece: pipe(2) of macOS promises 512 bytes there, pipe(7) of Linux 4096.
+_LONGEST_DETAIL = 400
 
 PROGRAM_REFUSED, PROCESS_REFUSED, MEMORY_EXCEEDED, ENDED, FAILED = b"x", b"p", b"m", b"e", b"f"
 _HAPPENINGS: dict[bytes, Happening] = {
@@ -75,6 +87,48 @@ class Event(NamedTuple):
 
 _EVENT = struct.Struct("=cxxxiddQQQ")
 EVENT_SIZE = _EVENT.size
+
+
+def say(events: int, event: Event) -> None:
+    """To the supervisor, where it still listens."""
+    try:
+        os.write(events, event.pack())
+    except BrokenPipeError:
+        # It is gone; another pipe that hangs up says so too, and is what is acted on.
+        return
+
+
+def say_fault(events: int, error: BaseException) -> None:
+    """Why the server cannot be kept any longer. Raises OSError."""
+    detail = f"{type(error).__name__}: {error}".encode(errors="backslashreplace")
+    os.write(events, Event(FAILED).pack() + detail[:_LONGEST_DETAIL])
+
+
+def listen_to_signals() -> tuple[int, int]:
+    """Both ends of a pipe that carries numbers of signals: SIGCHLD and FORWARDED_SIGNALS, blocked so far.
+
+    They are acted on in a loop, not by a handler: that could come in the middle of a look at the processes,
+    or when the server's number is a stranger's already.
+    """
+    wake, write = os.pipe()
+    for end in (wake, write):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, *FORWARDED_SIGNALS):
+        signal.signal(number, _noted)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
+    # A child may have ended before the handler was there.
+    os.write(write, b"\0")
+    return wake, write
+
+
+def take_forwarded(wake: int) -> Iterable[int]:
+    """Which of FORWARDED_SIGNALS came, from a pipe that is readable."""
+    return filter(FORWARDED_SIGNALS.__contains__, os.read(wake, 64))
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """The pipe carries the number; without a handler, pid 1 would not be woken."""
 
 
 class StepError(Exception):
