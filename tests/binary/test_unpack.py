@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import random
 import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 
@@ -72,6 +74,24 @@ def test_stopped_while_it_unpacks_keeps_no_other_waiting_for_ever(home: Home) ->
         assert stdout.startswith(b"mcp-client "), stderr
     home.works()
     home.form()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_first_starts_of_which_most_are_killed_at_any_moment(home: Home, seed: int) -> None:
+    """An unpacking takes about half a second; whoever is left finishes the work, once."""
+    chance = random.Random(seed)
+    running = [home.start("--version") for _ in range(8)]
+    for process in running[:5]:
+        time.sleep(chance.uniform(0, 0.2))
+        process.kill()
+    for process in running:
+        stdout, stderr = process.communicate(b"", timeout=120)
+        if process.returncode != -signal.SIGKILL:
+            assert (process.returncode, stderr) == (0, b""), stderr
+            assert stdout.startswith(b"mcp-client ")
+    assert not any(process.returncode == -signal.SIGKILL for process in running[5:])
+    home.form()
+    home.works()
 
 
 IDS = "written removed writable emptied renamed added link link-above unknown cut no-lease folder half"
@@ -264,6 +284,19 @@ def test_a_form_that_cannot_be_written_whole_is_never_used(home: Home) -> None:
     assert running.returncode == 125
     assert b"File too large" in stderr
     assert home.forms() == []
+
+
+def test_a_file_that_may_be_executed_and_not_read_says_so(home: Home) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o711)
+        file = os.path.join(folder, "mcp")
+        shutil.copy(FILE, file)
+        os.chmod(file, 0o111)
+        # Root reads everything.
+        stranger = ("setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups")
+        done = home.run(file=file, prefix=() if os.geteuid() else stranger)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot read its own file: Permission denied" in done.stderr
 
 
 @pytest.mark.parametrize("size", [-1, -100, -5_000_000, 300_000])

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests/windows with a Windows Python in Wine; arguments are pytest's. 77: no Wine can be had here.
+# Runs tests/windows, and what other tests do not depend on a system, with a Windows Python in Wine; arguments are
+# pytest's. 77: no Wine can be had here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cache=$(bash tools/wine/setup.sh)
@@ -19,4 +20,5 @@ for source in tests/windows/programs/*.c; do
         || x86_64-w64-mingw32-gcc -O1 -I"$work/programs" -o "$work/programs/$name.exe" "$source"
 done
 # Wine's own standard streams are pipes: a file or a terminal there is another matter than on Windows.
-wine "$python" -m pytest -p no:cacheprovider --confcutdir=tests/windows --rootdir "Z:$PWD" --basetemp "Z:$work/tmp" tests/windows "$@" </dev/null 2>&1 | cat
+wine "$python" -m pytest -p no:cacheprovider --confcutdir=tests/windows --rootdir "Z:$PWD" --basetemp "Z:$work/tmp" \
+    tests/windows @tests/portable.txt "$@" </dev/null 2>&1 | cat

@@ -231,7 +231,11 @@ int main(int count, char **given) {
     arguments = given;
     int refused = count > 1 && !strcmp(given[1], "run") ? REFUSED : 1;
     int file = open_own_file();
-    if (file < 0 || read_trailer(file, &trailer)) {
+    if (file < 0) {
+        fprintf(stderr, "mcp: cannot read its own file: %s\nhint: chmod a+r it\n", strerror(errno));
+        return refused;
+    }
+    if (read_trailer(file, &trailer)) {
         fprintf(stderr, "mcp: this file is damaged: what it should unpack is not there\nhint: download it again\n");
         return refused;
     }

@@ -62,7 +62,7 @@ def _isolation(obtained: Obtained) -> Control:
     held = (
         "a job kept from the desktop" if obtained.desktop else "a job within another one, beside the desktop"
     )
-    by = f"{held}, low integrity; other processes can be seen"
+    by = f"{held}{', low integrity' if obtained.low else ''}; other processes can be seen"
     return Control("process-isolation", "own view", "degraded", by)
 
 

@@ -62,3 +62,10 @@ def test_hosts_that_were_asked_for_are_told_as_such():
     assert report(ALL)["network"].requested == "none"
     assert report(ALL, way=Way((), ()))["network"].requested == "allow-listed"
     assert report(ALL, way=Way((), ()))["network"].state == "unavailable"
+
+
+def test_low_integrity_is_named_where_it_was_taken_and_nowhere_else():
+    assert "low integrity" in report(ALL)["process-isolation"].mechanism
+    named = [one.name for one in report(ALL._replace(low=False)).values() if "low integrity" in one.mechanism]
+    assert named == ["identity"]
+    assert "low integrity was not taken" in report(ALL._replace(low=False))["identity"].mechanism
