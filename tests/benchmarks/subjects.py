@@ -100,16 +100,24 @@ def interpreter() -> str:
 
 NAMES: Mapping[str, str] = {
     "C": "static, one file",
+    "allowlist": "the same, which may connect to one host",
     "Python": "one file",
     "Node": "one file",
     "large": "Python, 3,000 files of 50 MB",
 }
-_FILES = {"C": "server", "Python": "server.py", "Node": "server.js", "large": "server.py"}
+_STATIC = frozenset({"C", "allowlist"})
+_FILES = {
+    "C": "server",
+    "allowlist": "server",
+    "Python": "server.py",
+    "Node": "server.js",
+    "large": "server.py",
+}
 
 
 def _files(name: str, folder: str) -> dict[str, tuple[bytes, int]]:
     """Path -> content and mode."""
-    if name == "C":
+    if name in _STATIC:
         content = _read(_compiled(folder))
     else:
         content = _read(os.path.join(PROGRAMS, _FILES[name]))
@@ -134,11 +142,12 @@ def _compiled(folder: str) -> str:
 def _subject(name: str, folder: str, site: str, url: str) -> Subject:
     files = _files(name, folder)
     short, program = f"bench-{name.lower()}", _FILES[name]
-    started_by = {"C": f"./{program}", "Node": "node"}.get(name, "python3")
+    started_by = f"./{program}" if name in _STATIC else {"Node": "node"}.get(name, "python3")
     options = [_OPTIONS] if started_by == "python3" else []
-    arguments = [] if name == "C" else [*options, f"${{bundle}}/{program}"]
+    arguments = [] if name in _STATIC else [*options, f"${{bundle}}/{program}"]
     bundle = pack([(regular(path, data, mode), data) for path, (data, mode) in files.items()], level=1)
-    made = package(manifest_form(f"bench/{short}@1.0.0", started_by, *arguments), bundle)
+    network = {"allowlist": ["example.com:443"] if name == "allowlist" else []}
+    made = package(manifest_form(f"bench/{short}@1.0.0", started_by, *arguments, network=network), bundle)
     publish(site, made)
     tree = os.path.join(folder, short)
     for path, (data, mode) in files.items():
@@ -147,7 +156,7 @@ def _subject(name: str, folder: str, site: str, url: str) -> Subject:
             file.write(data)
         os.chmod(file.name, mode)
     command = [*options, os.path.join(tree, program)]
-    if name != "C":
+    if name not in _STATIC:
         command.insert(
             0, os.path.realpath(shutil.which("node") or "node") if name == "Node" else interpreter()
         )

@@ -132,7 +132,7 @@ def test_it_suits_only_what_needs_nothing_from_before_a_fork(tmp_path: os.PathLi
     try:
         folder = Folder(str(tmp_path), "/mnt/x", writable=True)
         assert process.suits(plan())
-        assert not process.suits(plan(allow="example.com:443"))
+        assert process.suits(plan(allow="example.com:443"))
         assert not process.suits(plan()._replace(port=8080))
         assert process.suits(plan(folders=(folder,))) is not ROOT
         assert process.suits(plan(data=str(tmp_path))) is not ROOT
@@ -143,7 +143,7 @@ def test_it_suits_only_what_needs_nothing_from_before_a_fork(tmp_path: os.PathLi
 def test_what_does_not_suit_is_gone_before_another_is_forked() -> None:
     head_start = HeadStart()
     assert ours()
-    assert head_start.take(plan(allow="example.com:443")) is None
+    assert head_start.take(plan()._replace(port=8080)) is None
     assert ours() == []
 
 

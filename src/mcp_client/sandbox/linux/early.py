@@ -12,6 +12,7 @@ import select
 
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
+from mcp_client.sandbox.linux import libc
 from mcp_client.sandbox.linux.launcher import LinuxProcess
 from mcp_client.sandbox.linux.layout import likely_binds
 from mcp_client.sandbox.linux.orders import Orders, write_orders
@@ -31,10 +32,18 @@ class EarlyProcess(LinuxProcess):
     def __init__(self) -> None:
         """Fork, and wait for nothing; for a process without threads. Raises OSError."""
         self._source, orders = os.pipe()
+        self._passage, egress = libc.make_message_sockets()
         self._orders = open(orders, "wb", buffering=0)  # noqa: SIM115  closed when they are complete
         self._met = 0
-        self._fork()
-        os.close(self._source)
+        try:
+            self._fork(egress=egress)
+        except BaseException:
+            self._orders.close()
+            os.close(egress)
+            raise
+        finally:
+            os.close(self._source)
+            os.close(self._passage)
 
     def advance(self) -> None:
         """Do our part of what they do, as far as they have come. Raises like build()."""
@@ -44,13 +53,16 @@ class EarlyProcess(LinuxProcess):
             self._meet_init()
 
     def suits(self, spec: SandboxSpec) -> bool:
-        """Not what has passages, made before a fork, or folders that root shows as their owner's."""
+        """Not what has a port, or folders that root shows as their owner's: both are made before a fork."""
         granted = any(isinstance(operation, Bind) and operation.granted for operation in spec.mounts)
-        return spec.way is None and spec.port is None and not (granted and os.geteuid() == 0)
+        return spec.port is None and not (granted and os.geteuid() == 0)
 
     def build(self, spec: SandboxSpec, filters: Filters) -> LinuxProcess:
         """Tell what to build. Raises like the constructor of LinuxProcess."""
         self._spec = spec
+        if spec.way is None and self.egress is not None:
+            os.close(self.egress)
+            self.egress = None
         try:
             if self._met == 0:
                 self._map_porter()
@@ -87,10 +99,13 @@ class EarlyProcess(LinuxProcess):
 
     def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
         self._orders.close()
-        # Only here: what the child needs we do not, and two import in the time of one.
+        # Only here: what the child needs we do not, and two import in the time of one. Whether anything is to
+        # lead out is not known yet, and once it is, Python's own files may be out of its reach.
+        from mcp_client.sandbox.linux import exits  # noqa: F401
         from mcp_client.sandbox.linux.init import run_child
 
-        run_child(Orders(source=self._source, likely=likely_binds()), channel, supervisor)
+        orders = Orders(source=self._source, likely=likely_binds(), passage=self._passage)
+        run_child(orders, channel, supervisor)
 
 
 class HeadStart:

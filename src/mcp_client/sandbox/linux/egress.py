@@ -9,8 +9,8 @@ import _socket
 import errno
 import os
 import struct
-from typing import NamedTuple
 
+from mcp_client.light import NamedTuple
 from mcp_client.sandbox.linux.netlink import LOOPBACK, Netlink
 from mcp_client.sandbox.spec import Way
 

@@ -23,21 +23,13 @@ _DATAGRAMS = frozenset({b"UDP\0", b"UDPv6\0"})
 _LOOPBACK_V4, _LOOPBACK_V6 = 127, bytes(15) + b"\1"
 
 
-def make_exits(way: Way) -> "tuple[Exits, int]":
-    """To be made before the fork, so that init has nothing to import; the supervisor's end is the second."""
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    for end in (ours, theirs):
-        end.setblocking(False)
-    return Exits(way, ours), theirs.detach()
-
-
 class Exits:
     """What leads out, and the channel to whom decides; ``attended`` as long as he is there."""
 
-    def __init__(self, way: Way, channel: _socket.socket) -> None:
-        """Both as in make_exits()."""
+    def __init__(self, way: Way, channel: int) -> None:
+        """``channel`` is init's end of libc.make_message_sockets(); the supervisor has the other one."""
         self._way = way
-        self._channel = channel
+        self._channel = _socket.socket(fileno=channel)
         self.attended = True
 
     @property

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from mcp_client.sandbox.channel import Channel
+    from mcp_client.sandbox.linux.exits import Exits
     from mcp_client.sandbox.linux.filters import Filters
     from mcp_client.sandbox.linux.orders import Orders
     from mcp_client.sandbox.linux.population import Population
@@ -133,15 +134,17 @@ def _become_init(orders: Orders, channel: Channel, clones: dict[int, int]) -> No
     with step("die with the supervisor"):
         _die_with_supervisor(channel.control)
     with step("bring up loopback"):
-        if channel.exits is None:
-            _bring_up_loopback()
-        else:
-            channel.exits.open()
+        _bring_up_loopback()
         libc.sethostname(HOSTNAME)
     with step("open mount sources"):
         libc.make_mounts_private()
         likely = mounts.clone_likely(orders.likely)
     spec, filters = orders.await_complete()
+    with step("open the way out"):
+        if orders.passage is not None:
+            channel = channel._replace(exits=_take_exits(spec, orders.passage))
+        if channel.exits is not None:
+            channel.exits.open()
     with step("open mount sources"):
         mounts.clone_sources(spec.mounts, clones, likely)
     with step("become an unprivileged user"):
@@ -172,6 +175,17 @@ def _become_init(orders: Orders, channel: Channel, clones: dict[int, int]) -> No
     server, gate = fork_server(spec, filters, channel, held, Confinement())
     scratch = (op.target for op in spec.mounts if isinstance(op, Tmpfs) and op.writable)
     keep_server(spec, channel, (server, gate), held, Namespace(scratch), null)
+
+
+def _take_exits(spec: SandboxSpec, passage: int) -> Exits | None:
+    """For a server that was not known before the fork."""
+    if spec.way is None:
+        os.close(passage)
+        return None
+    # Imported already: here Python's own files may be out of reach.
+    from mcp_client.sandbox.linux.exits import Exits
+
+    return Exits(spec.way, passage)
 
 
 def fork_server(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from mcp_client.sandbox.linux.cgroups import group as cgroup
     from mcp_client.sandbox.linux.enforcement import Obtained
+    from mcp_client.sandbox.linux.exits import Exits
     from mcp_client.sandbox.linux.filters import Filters
+    from mcp_client.sandbox.linux.ingress import Entrance
     from mcp_client.sandbox.spec import Control, ProcessExit, SandboxSpec
 
 
@@ -46,7 +48,13 @@ class LinuxProcess(Launched):
 
         self._spec = spec
         self._filters = filters
-        self._fork(spec)
+        if spec.way is None and spec.port is None:
+            self._fork()
+        else:
+            # Most servers have neither, and load nothing of it.
+            from mcp_client.sandbox.linux.passages import make_passages
+
+            self._fork(*make_passages(spec))
         try:
             self._map_porter()
             self._meet_init()
@@ -56,20 +64,21 @@ class LinuxProcess(Launched):
             self._abandon()
             raise
 
-    def _fork(self, spec: SandboxSpec | None = None) -> None:
-        """The child and the pipes between us; with a ``spec`` also what leads out of the sandbox and in."""
+    def _fork(
+        self,
+        exits: Exits | None = None,
+        egress: int | None = None,
+        entrance: Entrance | None = None,
+        ingress: int | None = None,
+    ) -> None:
+        """The child and the pipes between us; the rest is that of Passages."""
         libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
         setup_read, setup_write = os.pipe()
         events_read, events_write = os.pipe()
         control_read, control_write = os.pipe()
         diagnostics_read, diagnostics_write = os.pipe()
         os.set_blocking(diagnostics_read, False)
-        exits = entrance = self.egress = self.ingress = None
-        if spec is not None and (spec.way is not None or spec.port is not None):
-            # Most servers have neither, and load nothing of it.
-            from mcp_client.sandbox.linux.passages import make_passages
-
-            exits, self.egress, entrance, self.ingress = make_passages(spec)
+        self.egress, self.ingress = egress, ingress
         supervisor = os.getpid()
         # What is there now stays for good: a collector that looks at it would copy its pages in both.
         gc.freeze()

@@ -189,6 +189,15 @@ def open_network_socket() -> int:
     return _checked(_libc.socket(af_inet, sock_dgram_cloexec, 0), "socket")
 
 
+def make_message_sockets() -> tuple[int, int]:
+    """A pair of connected AF_UNIX sockets for messages with ends, SOCK_SEQPACKET, that never block."""
+    af_unix, sock_seqpacket = 1, 5
+    ends = (ctypes.c_int * 2)()
+    kind = sock_seqpacket | os.O_CLOEXEC | os.O_NONBLOCK
+    _checked(_libc.socketpair(af_unix, kind, 0, ends), "socketpair")
+    return ends[0], ends[1]
+
+
 def watch_for_writes(path: str) -> int | None:
     """A descriptor that is readable once something was written to ``path``, by inotify(7).
 

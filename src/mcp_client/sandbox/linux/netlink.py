@@ -1,10 +1,16 @@
 """Addresses and routes of the sandbox's own network namespace (rtnetlink(7), without the ip program)."""
 
+from __future__ import annotations
+
 import _socket
 import errno
 import os
 import struct
-from typing import Self
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 LOOPBACK = 1
 

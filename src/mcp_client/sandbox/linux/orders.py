@@ -11,19 +11,23 @@ import os
 from mcp_client.light import NamedTuple
 from mcp_client.policy.model import Limits
 from mcp_client.sandbox.linux.filters import Filters
-from mcp_client.sandbox.spec import Bind, File, Freeze, Link, Proc, SandboxSpec, Sysctl, Tmpfs
+from mcp_client.sandbox.spec import Bind, File, Freeze, Link, Proc, SandboxSpec, Sysctl, Tmpfs, Way
 
 _OPERATIONS = (Bind, Tmpfs, Proc, File, Link, Sysctl, Freeze)
 _CHUNK = 1 << 16
 
 
 class Orders(NamedTuple):
-    """Both values, or the descriptor that they will come from and what is ``likely`` to be in them."""
+    """Both values, or the descriptor that they will come from and what is ``likely`` to be in them.
+
+    ``passage`` is init's end of what leads out, where it was not known before the fork whether anything does.
+    """
 
     spec: SandboxSpec | None = None
     filters: Filters | None = None
     source: int | None = None
     likely: tuple[Bind, ...] = ()
+    passage: int | None = None
 
     def await_complete(self) -> tuple[SandboxSpec, Filters]:
         """Both values. The process ends when nobody is left to send them."""
@@ -51,14 +55,15 @@ def write_orders(target: int, spec: SandboxSpec, filters: Filters) -> None:
 
 
 def _pack(spec: SandboxSpec, filters: Filters) -> bytes:
-    """For spec with neither a way out nor a port."""
+    """For spec without a port."""
     mounts = tuple((_OPERATIONS.index(type(operation)), tuple(operation)) for operation in spec.mounts)
     world = (tuple(spec.argv), dict(spec.environment), spec.directory, mounts, tuple(spec.limits))
-    return marshal.dumps((*world, spec.subprocess, tuple(filters)))
+    way = None if spec.way is None else (tuple(spec.way.names), tuple(spec.way.networks))
+    return marshal.dumps((*world, spec.subprocess, way, tuple(filters)))
 
 
 def _unpack(data: bytes) -> tuple[SandboxSpec, Filters]:
-    argv, environment, directory, mounts, limits, subprocess, filters = marshal.loads(data)  # noqa: S302
+    argv, environment, directory, mounts, limits, subprocess, way, filters = marshal.loads(data)  # noqa: S302
     return SandboxSpec(
         argv=argv,
         environment=environment,
@@ -66,4 +71,5 @@ def _unpack(data: bytes) -> tuple[SandboxSpec, Filters]:
         mounts=tuple(_OPERATIONS[kind](*fields) for kind, fields in mounts),
         limits=Limits(*limits),
         subprocess=subprocess,
+        way=None if way is None else Way(*way),
     ), Filters(*filters)
