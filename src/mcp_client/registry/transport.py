@@ -24,9 +24,6 @@ _FAILURES: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (httpcore.UnsupportedProtocol, httpx.UnsupportedProtocol),
     (httpcore.NetworkError, httpx.NetworkError),
     (httpcore.ProtocolError, httpx.ProtocolError),
-    (socksio.ProtocolError, httpx.ProxyError),
-    # httpcore's word for an answer of a SOCKS proxy that is of another kind than was asked for.
-    (AssertionError, httpx.ProxyError),
 )
 
 
@@ -112,6 +109,16 @@ class _Body(httpx.SyncByteStream):
         return int(value) if value.isdigit() and len(value) < _LONGEST_LENGTH else 0
 
 
+class _SOCKSProxy(httpcore.SOCKSProxy):
+    """What it answers against its protocol is a ProxyError: httpcore asserts, socksio has its own errors."""
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        try:
+            return super().handle_request(request)
+        except (AssertionError, socksio.ProtocolError) as error:
+            raise httpcore.ProxyError(str(error)) from error
+
+
 def _pool(
     proxy: str | None, trust: ssl.SSLContext | None, dialer: Dialer
 ) -> httpcore.ConnectionPool | httpcore.HTTPProxy | httpcore.SOCKSProxy:
@@ -121,7 +128,7 @@ def _pool(
     given = httpx.Proxy(proxy)
     url = httpcore.URL(scheme=given.url.raw_scheme, host=given.url.raw_host, port=given.url.port, target=b"/")
     if given.url.scheme in {"socks5", "socks5h"}:
-        return httpcore.SOCKSProxy(
+        return _SOCKSProxy(
             url, proxy_auth=given.raw_auth, ssl_context=trust, max_connections=None, network_backend=dialer
         )
     return httpcore.HTTPProxy(
