@@ -8,6 +8,8 @@ family that is asked for, and the same with a batch of sockets, or with none whe
 import _socket
 import struct
 
+from mcp_client.sandbox.linux import libc
+
 BATCH = 8
 V4, V6 = b"4", b"6"
 FAMILIES = {V4: _socket.AF_INET, V6: _socket.AF_INET6}
@@ -15,10 +17,8 @@ FAMILIES = {V4: _socket.AF_INET, V6: _socket.AF_INET6}
 
 def make_entrance() -> "tuple[Entrance, int]":
     """To be made before the fork, so that init has nothing to import; the supervisor's end is the second."""
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    for end in (ours, theirs):
-        end.setblocking(False)
-    return Entrance(ours), theirs.detach()
+    ours, theirs = libc.make_message_sockets()
+    return Entrance(_socket.socket(fileno=ours)), theirs
 
 
 class Entrance:
