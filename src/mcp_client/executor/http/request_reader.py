@@ -107,11 +107,9 @@ class RequestReader:
             return False
         if self.bypassed:
             behind = b"" if self._chunks is None else self._chunks.behind
-            self.connection, self._chunks, self.bypassed = (
-                h11.Connection(h11.SERVER, LONGEST_HEAD),
-                None,
-                False,
-            )
+            self.connection = h11.Connection(h11.SERVER, LONGEST_HEAD)
+            self._chunks = None
+            self.bypassed = False
             if behind:
                 self.add_head(behind)
         elif connection.their_state is h11.DONE:
