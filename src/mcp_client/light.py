@@ -9,16 +9,30 @@ import sys
 
 TYPE_CHECKING = False
 
-__all__ = ["TYPE_CHECKING", "NamedTuple", "Protocol", "cached_property", "pattern", "sha256", "signal"]
+__all__ = [
+    "TYPE_CHECKING",
+    "Generic",
+    "NamedTuple",
+    "Protocol",
+    "TypeVar",
+    "cached_property",
+    "deque",
+    "partial",
+    "pattern",
+    "sha256",
+    "signal",
+]
 
 if TYPE_CHECKING:
     import signal
-    from functools import cached_property
+    from collections import deque
+    from functools import cached_property, partial
     from hashlib import sha256
     from re import compile as pattern
-    from typing import NamedTuple, Protocol
+    from typing import Generic, NamedTuple, Protocol, TypeVar
 else:
-    from _collections import _tuplegetter
+    from _collections import _tuplegetter, deque
+    from _functools import partial
 
     try:
         import _signal as signal
@@ -35,6 +49,16 @@ else:
 
     class Protocol:
         """A base that says nothing."""
+
+    class Generic:
+        """A base that takes type arguments and forgets them."""
+
+        def __class_getitem__(cls, arguments):
+            return cls
+
+    def TypeVar(name):  # noqa: N802  stands for a class
+        """No more than its name."""
+        return name
 
     class cached_property:  # noqa: N801  the name of the real one
         """Computed when it is first asked for, and then an attribute of the instance."""

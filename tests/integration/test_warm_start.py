@@ -57,6 +57,16 @@ def test_a_warm_run_imports_nothing_heavy(warm: Mcp) -> None:
     assert names & HEAVY == set()
 
 
+def test_a_server_with_an_allowlist_needs_nothing_heavy_either(warm: Mcp) -> None:
+    """The engine that decides about its connections is there before it starts."""
+    flags = ["run", "--allow-net", "*.example.com:443", REFERENCE, "--", "leave", "3"]
+    assert warm.run(*flags).status == 3
+    result = warm.run(*flags, prefix=[sys.executable, "-X", "importtime"])
+    assert result.status == 3, result.stderr
+    assert "mcp_client.network.engine.engine" in result.stderr
+    assert imported(result.stderr) & HEAVY == set()
+
+
 def test_the_import_report_would_show_a_heavy_module(mcp: Mcp) -> None:
     """The test above could not fail if this did not hold: a cold failure imports the HTTP client."""
     result = mcp.run("run", REFERENCE, prefix=[sys.executable, "-X", "importtime"])

@@ -1,13 +1,17 @@
 """The outer half of the allowlist, beside the server: takes over what init made inside, and answers it."""
 
+from __future__ import annotations
+
 import _socket
 import select
 import time
-from collections import deque
 
+from mcp_client.light import TYPE_CHECKING, deque
 from mcp_client.network.addresses import from_packed
-from mcp_client.network.engine.engine import Engine
 from mcp_client.sandbox.linux.egress import DECIDED, LISTENER, NAMES, REFUSED, Message, receive, send
+
+if TYPE_CHECKING:
+    from mcp_client.network.engine.engine import Engine
 
 _MESSAGES_A_TURN = 64
 # More than the socket holds, once init is gone.

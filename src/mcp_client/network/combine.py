@@ -4,11 +4,16 @@ A rule is a set of destinations. A network leaves out the closed ranges that it 
 :mod:`mcp_client.network.closed`), so ``0.0.0.0/0`` and ``10.0.0.0/8`` have nothing in common.
 """
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
 
-from mcp_client.network.addresses import Network
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.network.closed import closed_ranges
 from mcp_client.network.rules import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mcp_client.network.addresses import Network
 
 
 def meet(one: Rule, other: Rule) -> Rule | None:

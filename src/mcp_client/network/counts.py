@@ -1,6 +1,11 @@
 """What was reached and what was refused, for the audit record: bounded, whatever a server tries."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MOST_DESTINATIONS = 256
 # Of these; whoever tries many in vain does not hide what was reached.

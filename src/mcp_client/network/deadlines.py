@@ -1,6 +1,8 @@
 """Many equal timeouts: to start, stop or expire one costs the same however many there are."""
 
-from typing import Generic, TypeVar
+from __future__ import annotations
+
+from mcp_client.light import Generic, TypeVar
 
 Key = TypeVar("Key")
 

@@ -1,12 +1,15 @@
 """The decision about one connection: by the name it was asked for, and by the address it would go to."""
 
-from collections.abc import Container, Iterable, Iterator
-from typing import NamedTuple
+from __future__ import annotations
 
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.network.addresses import Address, network_of
 from mcp_client.network.closed import meanings, why_closed
 from mcp_client.network.combine import meet
 from mcp_client.network.rules import Rule, normal_name
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
 
 _MAX_PORT = 65_535
 

@@ -4,10 +4,16 @@ There is no recursion: an allowed name has two addresses, every other name does 
 this machine.
 """
 
-import struct
-from collections.abc import Callable
+from __future__ import annotations
 
-from mcp_client.network.pool import Pair
+import struct
+
+from mcp_client.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcp_client.network.pool import Pair
 
 _HEADER = struct.Struct("!6H")
 _QUESTION_END = struct.Struct("!HH")

@@ -1,6 +1,8 @@
 """The host name in the first message of a TLS connection (RFC 8446, 4.1.2; RFC 6066, 3). Pure."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from mcp_client.light import NamedTuple
 
 # Post-quantum key shares make 2 KB; nobody's needs more than this.
 LONGEST_HELLO = 16 << 10

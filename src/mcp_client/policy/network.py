@@ -1,12 +1,17 @@
 """Which hosts are open: what the manifest asks for, within what the operator allows, plus grants."""
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
 
-from mcp_client.config.settings import PolicySettings
 from mcp_client.errors import MCPError, printable
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.network.combine import meet, meet_all, within
 from mcp_client.network.rules import FORM, Rule, parse_rule, parse_rules
 from mcp_client.policy.model import NetworkPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mcp_client.config.settings import PolicySettings
 
 
 def decide_network(

@@ -1,20 +1,25 @@
 """One connection of the server's that a rule allows: from its acceptance to the last byte."""
 
-import _socket
-from collections.abc import Callable
-from typing import NamedTuple
+from __future__ import annotations
 
+import _socket
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.network.addresses import Address
-from mcp_client.network.counts import Tally
-from mcp_client.network.deadlines import Deadlines
-from mcp_client.network.decide import RuleSet
 from mcp_client.network.engine.dial import Dial
 from mcp_client.network.engine.loop import READ, Loop
 from mcp_client.network.engine.proxy import Proxy, Tunnel
-from mcp_client.network.engine.resolve import Answer, Resolver
 from mcp_client.network.engine.sockets import NO_SIGNAL, reset
 from mcp_client.network.engine.splice import Splice
 from mcp_client.network.sni import LONGEST_HELLO, read_hello
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcp_client.network.counts import Tally
+    from mcp_client.network.deadlines import Deadlines
+    from mcp_client.network.decide import RuleSet
+    from mcp_client.network.engine.resolve import Answer, Resolver
 
 
 class Destination(NamedTuple):
@@ -52,10 +57,10 @@ class Services(NamedTuple):
 class Watcher(NamedTuple):
     """Who is told: that it may be dialled, that it moves bytes, that it is denied, that it has ended."""
 
-    ready: Callable[["Connection"], None]
-    active: Callable[["Connection"], None]
+    ready: Callable[[Connection], None]
+    active: Callable[[Connection], None]
     denied: Callable[[Destination, str, str | None], None]
-    ended: Callable[["Connection"], None]
+    ended: Callable[[Connection], None]
 
 
 class Connection:

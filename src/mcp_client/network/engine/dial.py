@@ -1,14 +1,19 @@
 """Connect to the first address that answers: happy eyeballs (RFC 8305)."""
 
+from __future__ import annotations
+
 import _socket
 import os
-from collections.abc import Callable, Iterable
-from functools import partial
 
-from mcp_client.network.addresses import Address
-from mcp_client.network.deadlines import Deadlines
+from mcp_client.light import TYPE_CHECKING, partial
 from mcp_client.network.engine.loop import WRITE, Loop
 from mcp_client.network.engine.sockets import connecting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mcp_client.network.addresses import Address
+    from mcp_client.network.deadlines import Deadlines
 
 STAGGER_SECONDS = 0.25
 
@@ -33,7 +38,7 @@ class Dial:
     def __init__(
         self,
         loop: Loop,
-        slow: Deadlines["Dial"],
+        slow: Deadlines[Dial],
         addresses: Iterable[Address],
         port: int,
         on_done: Callable[[_socket.socket | None, str], None],

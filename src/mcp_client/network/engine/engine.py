@@ -5,29 +5,32 @@ that one is bound to says what the server wants to reach. A denied destination k
 kernel refuses the connection at once; whatever fails later is a reset.
 """
 
+from __future__ import annotations
+
 import _socket
 import errno
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
+from mcp_client.light import TYPE_CHECKING, deque
 from mcp_client.network.addresses import Address, from_packed
 from mcp_client.network.counts import Counts
 from mcp_client.network.deadlines import Deadlines
-from mcp_client.network.decide import RuleSet
 from mcp_client.network.engine.connection import SILENT, Connection, Destination, Services, Talk, Watcher
 from mcp_client.network.engine.dial import STAGGER_SECONDS, Dial
 from mcp_client.network.engine.loop import READ, Loop
 from mcp_client.network.engine.nameserver import NameService
 from mcp_client.network.engine.proxy import from_environment
-from mcp_client.network.engine.resolve import LookUp, Resolver, look_up
+from mcp_client.network.engine.resolve import Resolver, look_up
 from mcp_client.network.engine.room import make_room
 from mcp_client.network.engine.sockets import accept, prepare, reset
 from mcp_client.network.pool import Pair, Pool, in_pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mcp_client.network.decide import RuleSet
     from mcp_client.network.engine.connect import ProxyService
+    from mcp_client.network.engine.resolve import LookUp
 
 _ACCEPTS_A_TURN = 64
 _CONNECT_SECONDS = 15.0

@@ -1,10 +1,15 @@
 """The event loop of the engine: one thread, one epoll(7) or kqueue(2), and callbacks."""
 
+from __future__ import annotations
+
 import sys
 import time
-from collections.abc import Callable
 
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.network.deadlines import Deadlines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 if sys.platform == "linux":
     import select

@@ -1,13 +1,19 @@
 """The name service inside the sandbox: our answers on sockets that init has bound there, UDP and TCP."""
 
-import _socket
-from collections.abc import Callable
+from __future__ import annotations
 
+import _socket
+
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.network.deadlines import Deadlines
 from mcp_client.network.dns import answer
 from mcp_client.network.engine.loop import PAUSE_SECONDS, READ, Loop
 from mcp_client.network.engine.sockets import NO_SIGNAL, accept
-from mcp_client.network.pool import Pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcp_client.network.pool import Pair
 
 _LARGEST_DATAGRAM = 4096
 _LARGEST_READ = 512

@@ -3,13 +3,17 @@
 Behind a proxy it is the proxy that looks up names: their addresses cannot be checked here.
 """
 
-import _socket
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from __future__ import annotations
 
+import _socket
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
 from mcp_client.network.addresses import Address, parse_address, parse_network
 from mcp_client.network.engine.loop import READ, Loop
 from mcp_client.network.engine.sockets import NO_SIGNAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _LONGEST_REPLY = 16 << 10
 _MAX_PORT = 65_535

@@ -4,16 +4,22 @@ getaddrinfo(3) blocks, so a few threads ask it. What it said is kept for seconds
 again at each connection, so an old answer opens nothing.
 """
 
+from __future__ import annotations
+
 import _queue
 import _socket
 import _thread
 import os
 import sys
-from collections import deque
-from collections.abc import Callable
 
+from mcp_client.light import TYPE_CHECKING, deque
 from mcp_client.network.addresses import Address, from_packed, parse_address
 from mcp_client.network.engine.loop import READ, Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    LookUp = Callable[[str], list[Address]]
 
 _MOST_THREADS = 4
 _MOST_KEPT = 256
@@ -23,8 +29,6 @@ _MOST_ADDRESSES = 16
 _LARGEST_RING = 4096
 
 _ONE = (1).to_bytes(8, sys.byteorder)
-
-LookUp = Callable[[str], list[Address]]
 
 
 class Answer:

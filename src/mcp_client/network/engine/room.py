@@ -1,7 +1,10 @@
 """How much the engine carries at a time: what it likes to, within the descriptors there are."""
 
+from __future__ import annotations
+
 import resource
-from typing import NamedTuple
+
+from mcp_client.light import NamedTuple
 
 MOST_CONNECTIONS = 1024
 _MOST_LISTENERS = 512

@@ -1,13 +1,18 @@
 """What the ``socket`` module would add to ``_socket``, which starts 6 ms sooner."""
 
+from __future__ import annotations
+
 import _socket
 import errno
 import os
 import struct
 import sys
-from typing import Any
 
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.network.addresses import V4_BITS, Address
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _KEEP_ALIVE_SECONDS = 60
 # Of which the first byte is looked at; XNU gives all or nothing.

@@ -3,12 +3,18 @@
 Bytes are copied through one buffer: splice(2) through a pipe was no faster, and takes four descriptors more.
 """
 
-import _socket
-from collections.abc import Callable
+from __future__ import annotations
 
-from mcp_client.network.counts import Tally
+import _socket
+
+from mcp_client.light import TYPE_CHECKING
 from mcp_client.network.engine.loop import READ, WRITE, Loop
 from mcp_client.network.engine.sockets import NO_SIGNAL, reset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcp_client.network.counts import Tally
 
 _NOTHING = memoryview(b"")
 
