@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from mcp_client.audit import events
 from mcp_client.cache.store import CachedPackage
 from mcp_client.errors import MCPError, printable
 from mcp_client.light import TYPE_CHECKING, NamedTuple
@@ -115,8 +114,11 @@ def acquire_moved(app: App, reference: PackageReference) -> tuple[CachedPackage,
     before = tuple(app.cache.resolutions.contradictions(resolution))
 
     def decided(known: Resolution) -> None:
+        from mcp_client.audit import events
+        from mcp_client.audit.run_id import new_run_id
+
         for one in before:
-            app.audit.append(events.moved(events.new_run_id(), before=one, now=known))
+            app.audit.append(events.moved(new_run_id(), before=one, now=known))
         app.cache.resolutions.forget_contradictions(known)
 
     return fetch_package(app, resolution, None, before_record=decided), before

@@ -10,7 +10,7 @@ from mcp_client.standing import deprecation
 
 if TYPE_CHECKING:
     from mcp_client.app import App
-    from mcp_client.pipeline import RunPlan
+    from mcp_client.planning import RunPlan
     from mcp_client.sandbox.spec import Control, Happening
 
 

@@ -9,7 +9,7 @@ from mcp_client.light import TYPE_CHECKING
 if TYPE_CHECKING:
     from mcp_client.app import App
     from mcp_client.executor.outcome import Outcome
-    from mcp_client.pipeline import RunPlan
+    from mcp_client.planning import RunPlan
     from mcp_client.reference import PackageReference
     from mcp_client.sandbox.spec import Control
     from mcp_client.serving import Bridged, Endpoint

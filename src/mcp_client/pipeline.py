@@ -6,25 +6,11 @@ import os
 import sys
 import time
 
-from mcp_client import platforms
-from mcp_client.acquire import acquire, hold_package
-from mcp_client.announce import announce_controls, announce_event, announce_plan
 from mcp_client.app import EMBEDDED_REGISTRY
-from mcp_client.audit import events
-from mcp_client.compiled.find import Compiled, find_form
+from mcp_client.audit.run_id import new_run_id
 from mcp_client.errors import MCPError
-from mcp_client.journal import record_end, record_failure, start_record, unexpected
-from mcp_client.light import TYPE_CHECKING, NamedTuple, sha256
-from mcp_client.manifest.entrypoint import select_entrypoint
-from mcp_client.manifest.expand import expand
-from mcp_client.manifest.model import from_form
-from mcp_client.manifest.options import check_options
-from mcp_client.policy.decide import Grants, decide
-from mcp_client.policy.environment import parse_grant, read_env_file
-from mcp_client.policy.folders import grant_folder, parse_mount
-from mcp_client.runtimes.command import check_file, find_interpreter, resolve_command
-from mcp_client.runtimes.find import Host
-from mcp_client.sandbox.enforcement import refuse_missing
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+from mcp_client.planning import plan_run
 
 if sys.platform == "win32":
     from mcp_client.executor.windows.client import ClientWatch, watch_parent
@@ -32,15 +18,12 @@ else:
     from mcp_client.executor.client import ClientWatch, watch_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
-
     from mcp_client.app import App
     from mcp_client.background import Background
     from mcp_client.cache.store import CachedPackage
     from mcp_client.compiled.beside import Compilation
-    from mcp_client.endpoint import EndpointRequest
     from mcp_client.executor.egress import Egress
+    from mcp_client.executor.front import Front
     from mcp_client.executor.outcome import Outcome
     from mcp_client.executor.proxied import ProxiedEgress
 
@@ -48,44 +31,20 @@ if TYPE_CHECKING:
         from mcp_client.executor.windows.supervise import SignalInbox, Supervisor
     else:
         from mcp_client.executor.supervise import SignalInbox, Supervisor
-    from mcp_client.manifest.model import Entrypoint, Manifest
-    from mcp_client.policy.model import Folder, Policy
-    from mcp_client.reference import PackageReference
-    from mcp_client.resolution import Resolution
+    from mcp_client.planning import RunPlan, RunRequest
+    from mcp_client.policy.model import Policy
     from mcp_client.sandbox.backend import SandboxedProcess
-    from mcp_client.sandbox.spec import SandboxSpec
     from mcp_client.serving import Bridged, Endpoint
 
 
-class RunRequest(NamedTuple):
-    """What the user asked for on the command line, unparsed but for the reference; ``lock`` is a file."""
+class Running(NamedTuple):
+    """A server that executes, and what belongs to it: what it asks for, and what it gives."""
 
-    reference: PackageReference
-    arguments: Sequence[str] = ()
-    environment: Sequence[str] = ()
-    environment_files: Sequence[str] = ()
-    mounts: Sequence[str] = ()
-    network: Sequence[str] = ()
-    options: Sequence[tuple[str, str]] = ()
-    lock: str | None = None
-    endpoint: EndpointRequest | None = None
-
-
-class RunPlan(NamedTuple):
-    """Everything that is decided before a process exists.
-
-    ``entrypoint`` is as declared, with variables in place: what ``--set`` gave may be a secret, and goes
-    into no record. While the descriptor ``hold`` is open, the package stays in the cache. The server starts
-    from what is ``compiled`` of it.
-    """
-
-    package: CachedPackage
-    manifest: Manifest
-    entrypoint: Entrypoint
-    policy: Policy
-    spec: SandboxSpec
-    hold: int
-    compiled: Compiled
+    plan: RunPlan
+    process: SandboxedProcess
+    inbox: SignalInbox
+    egress: Egress | ProxiedEgress | None
+    front: Front | None
 
 
 def run_package(app: App, request: RunRequest) -> Outcome:
@@ -93,42 +52,60 @@ def run_package(app: App, request: RunRequest) -> Outcome:
 
     Nothing is executed unless every step before it succeeded, the start record included. Raises MCPError.
     """
-    run_id = events.new_run_id()
+    run_id = new_run_id()
     parent = watch_parent()
     try:
-        listens = request.endpoint is not None and request.endpoint.listens
-        plan = plan_run(app, request, meanwhile=None if listens else ClientWatch())
-        announce_plan(app, plan)
-        door = _open_door(app, plan, request)
-        process = app.backend.launch(plan.spec)
-        # While others build: what was not needed so far.
-        new_inbox, new_supervisor = _supervision()
-        inbox = new_inbox()
-        try:
-            egress = _open_egress(app, plan.policy, process)
-            front = None
-            if door is not None:
-                front = door.attend(process.ingress)
-            audit = app.audit
-            process.await_ready()
-            refuse_missing(process.controls, app.settings.sandbox.on_missing)
-            announce_controls(app, process.controls)
-            audit.append(start_record(run_id, plan, process.controls, door))
-            app.mark("audit record")
-        except BaseException:
-            process.kill()
-            raise
-        process.release()
-        app.mark("exec")
-        app.log.info("the server runs", run=run_id, pid=process.pid)
+        running = _start(app, request, run_id)
     except MCPError as error:
+        from mcp_client.journal import record_failure
+
         record_failure(app, run_id, request.reference, error)
         raise
+    return _attend(app, run_id, parent, running)
+
+
+def _start(app: App, request: RunRequest, run_id: str) -> Running:
+    """From the reference to the server's first instruction."""
+    listens = request.endpoint is not None and request.endpoint.listens
+    plan = plan_run(app, request, meanwhile=None if listens else ClientWatch())
+    door = _open_door(app, plan, request)
+    process = app.backend.launch(plan.spec)
+    # While others build: what was not needed so far.
+    from mcp_client.announce import announce_controls, announce_plan
+    from mcp_client.journal import start_record
+    from mcp_client.sandbox.enforcement import refuse_missing
+
+    inbox = _supervision()[0]()
+    try:
+        announce_plan(app, plan)
+        egress = _open_egress(app, plan.policy, process)
+        front = None if door is None else door.attend(process.ingress)
+        audit = app.audit
+        process.await_ready()
+        refuse_missing(process.controls, app.settings.sandbox.on_missing)
+        announce_controls(app, process.controls)
+        audit.append(start_record(run_id, plan, process.controls, door))
+        app.mark("audit record")
+    except BaseException:
+        process.kill()
+        raise
+    process.release()
+    app.mark("exec")
+    app.log.info("the server runs", run=run_id, pid=process.pid)
+    return Running(plan, process, inbox, egress, front)
+
+
+def _attend(app: App, run_id: str, parent: int | None, running: Running) -> Outcome:
+    """Beside a server, to its end. ``parent`` is who started us, as watch_parent() gives it."""
+    from mcp_client.announce import announce_event
+    from mcp_client.journal import record_end, record_failure, unexpected
+
+    plan, process, inbox, egress, front = running
     app.cache.resolutions.touch(plan.package.resolution)
     asides = _begin_asides(app, plan, run_id)
     app.close()
     executor = app.settings.executor
-    supervisor = new_supervisor(
+    supervisor = _supervision()[1](
         process,
         inbox,
         parent=parent,
@@ -145,7 +122,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         process.kill()
         for aside in asides:
             aside.finish(None)
-        record_failure(app, run_id, request.reference, unexpected(error))
+        record_failure(app, run_id, plan.package.resolution.reference, unexpected(error))
         raise
     if outcome.kind == "oom":
         outcome = outcome._replace(reason=f"memory limit {plan.policy.limits.memory >> 20} MB")
@@ -165,116 +142,6 @@ def _supervision() -> tuple[type[SignalInbox], type[Supervisor]]:
     else:
         from mcp_client.executor.supervise import SignalInbox, Supervisor
     return SignalInbox, Supervisor
-
-
-def plan_run(
-    app: App, request: RunRequest, *, meanwhile: AbstractContextManager[None] | None = None
-) -> RunPlan:
-    """Everything up to the sandbox's plan: what ``--dry-run`` prints and run_package() carries out."""
-    settings = app.settings
-    app.mark("configuration")
-    backend = app.backend
-    package, hold = hold_package(app, lambda: _acquire(app, request, meanwhile))
-    if app.head_start is not None:
-        app.head_start.advance()
-    app.mark("look-up in the cache")
-    manifest = from_form(package.manifest_form)
-    if manifest.http is not None:
-        # Where servers share the host's ports, it may be another than the manifest's.
-        at = backend.listening_port(manifest.http.port)
-        manifest = manifest._replace(http=manifest.http._replace(port=at))
-    entrypoint = _runnable_entrypoint(manifest)
-    options = check_options(manifest, request.options)
-    private = (settings.home, settings.cache.dir, settings.audit.file)
-    folders = _granted_folders(manifest, options, request.mounts, private)
-    grants = Grants(_granted_environment(request), folders, tuple(request.network))
-    policy = decide(
-        manifest, grants, operator=settings.policy, caps=settings.executor, host_environment=os.environ
-    )
-    data = _data_folder(settings.home, package.resolution) if manifest.data_folder else None
-    host = Host(settings.runtimes, os.environ, os.path.join(settings.cache.dir, "runtimes.memo"), private)
-    interpreter = find_interpreter(entrypoint, manifest.runtime, tree=package.tree, host=host)
-    compiled = find_form(app, package, interpreter, [*entrypoint.env, *policy.environment])
-    bundle = backend.bundle_path(compiled.tree)
-    places = {"bundle": bundle, **({} if data is None else {"data": backend.data_path(data)})}
-    values = {**places, **{f"config.{name}": value for name, value in options.items()}}
-    declared = entrypoint._replace(args=(*entrypoint.args, *request.arguments))
-    expanded = expand(entrypoint, values)
-    expanded = expanded._replace(args=(*expanded.args, *request.arguments))
-    told = {} if manifest.http is None else manifest.http.environment
-    if compiled.node_cache is not None:
-        told = {**told, "NODE_COMPILE_CACHE": backend.compiled_path(compiled.node_cache)}
-    policy = policy._replace(environment={**expanded.env, **policy.environment, **told})
-    app.mark("policy")
-    command = resolve_command(expanded, manifest.required_commands, interpreter, bundle=bundle, host=host)
-    app.mark("search for the runtime")
-    port = None if manifest.http is None else manifest.http.port
-    spec = backend.plan(
-        command, policy, tree=compiled.tree, data=data, port=port, compiled=compiled.node_cache
-    )
-    app.mark("layout of the sandbox")
-    return RunPlan(package, manifest, declared, policy, spec, hold, compiled)
-
-
-def _acquire(app: App, request: RunRequest, meanwhile: AbstractContextManager[None] | None) -> CachedPackage:
-    if request.lock is None:
-        return acquire(app, request.reference, accept=_runnable_entrypoint, meanwhile=meanwhile)
-    from mcp_client.locked import acquire_locked
-
-    return acquire_locked(
-        app, request.reference, request.lock, accept=_runnable_entrypoint, meanwhile=meanwhile
-    )
-
-
-def _runnable_entrypoint(manifest: Manifest, tree: str | None = None) -> Entrypoint:
-    """The entrypoint for this host. Raises ``platform-unsupported``.
-
-    With the ``tree`` at hand, its file is looked at as well: ``entrypoint-*``.
-    """
-    entrypoint = select_entrypoint(manifest, platforms.current())
-    if tree is not None and "/" in entrypoint.command:
-        check_file(tree, entrypoint.command)
-    return entrypoint
-
-
-def _granted_environment(request: RunRequest) -> dict[str, str]:
-    granted: dict[str, str] = {}
-    for path in request.environment_files:
-        granted.update(read_env_file(path, os.environ))
-    granted.update(parse_grant(text, os.environ) for text in request.environment)
-    return granted
-
-
-def _granted_folders(
-    manifest: Manifest,
-    options: Mapping[str, str | tuple[str, ...]],
-    mounts: Sequence[str],
-    private: tuple[str, ...],
-) -> tuple[Folder, ...]:
-    """``--mount``, and every configuration value that is a path: it appears where it is on the host."""
-    folders = [parse_mount(text, private) for text in mounts]
-    for name, value in options.items():
-        option = manifest.config[name]
-        if option.type in {"file", "directory"}:
-            paths = (value,) if isinstance(value, str) else value
-            writable = option.access == "rw"
-            folders += [grant_folder(path, path, writable=writable, private=private) for path in paths]
-    return tuple(folders)
-
-
-def _data_folder(home: str, resolution: Resolution) -> str:
-    """The package's persistent folder; a namesake of another registry has another one."""
-    registry = sha256(resolution.registry.encode()).hexdigest()[:16]
-    path = os.path.join(home, "data", registry, resolution.reference.org, resolution.reference.name)
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise MCPError(
-            "cache-unwritable",
-            f"cannot make the server's data folder {path}: {error.strerror}",
-            hint="check the folder's owner and mode, or set MCP_HOME",
-        ) from error
-    return path
 
 
 def _let_go(plan: RunPlan) -> None:

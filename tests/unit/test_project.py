@@ -82,6 +82,7 @@ COMPOSITION = {
         "locked",
         "mirror",
         "pipeline",
+        "planning",
         "recheck",
         "revalidate",
         "serving",

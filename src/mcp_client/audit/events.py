@@ -28,11 +28,6 @@ _MAX_DEPTH = 6
 _MAX_ITEMS = 1000
 
 
-def new_run_id() -> str:
-    """128 random bits in hexadecimal; no two runs share one."""
-    return os.urandom(16).hex()
-
-
 def start(
     run_id: str,
     *,

@@ -8,7 +8,7 @@ import click
 from mcp_client.cli.controls import controls_table
 from mcp_client.cli.output import Report, fields
 from mcp_client.errors import printable
-from mcp_client.pipeline import RunPlan
+from mcp_client.planning import RunPlan
 from mcp_client.policy.model import Limits, Policy
 from mcp_client.sandbox.spec import Control
 

@@ -66,7 +66,7 @@ def run(app: App, /, *, reference: PackageReference, dry_run: bool, json: bool, 
     if not dry_run:
         return start(app, flags, endpoint)
     from mcp_client.cli.plan import plan_report
-    from mcp_client.pipeline import plan_run
+    from mcp_client.planning import plan_run
 
     app, request = prepare(app, flags, endpoint)
     plan = plan_run(app, request)

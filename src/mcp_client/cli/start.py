@@ -7,7 +7,8 @@ import sys
 from mcp_client.cli.flags import LOCK_FILE
 from mcp_client.errors import MCPError
 from mcp_client.light import TYPE_CHECKING
-from mcp_client.pipeline import RunRequest, run_package
+from mcp_client.pipeline import run_package
+from mcp_client.planning import RunRequest
 from mcp_client.reference import parse_reference
 
 if TYPE_CHECKING:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import stat
-import struct
 import sys
-import termios
 
 from mcp_client.light import TYPE_CHECKING
 
@@ -112,16 +109,6 @@ def watch_parent() -> int | None:
     return None if os.isatty(0) or not can_hang_up(0) else watch_process(os.getppid())
 
 
-def unread_bytes(descriptor: int) -> int:
-    """Bytes the client sent that nobody read yet; 0 when the kernel will not say."""
-    answer = bytearray(4)
-    try:
-        fcntl.ioctl(descriptor, termios.FIONREAD, answer)
-    except OSError:
-        return 0
-    return int(struct.unpack("=i", answer)[0])
-
-
 def let_go_of_output() -> None:
     """Whoever reads it must see end of file when the last other holder is gone: ours may not keep it open."""
     null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -169,6 +156,8 @@ class ClientWatch:
             if self._wake_read in ready:
                 return
             hung_up = watched is not None and watched.happened(ready)
+        from mcp_client.executor.unread import unread_bytes
+
         if unread_bytes(self._descriptor) == 0:
             # What was staged in the cache is swept by the next writer.
             try:

@@ -6,9 +6,10 @@ import os
 import select
 import time
 
-from mcp_client.executor.client import HangUp, can_hang_up, let_go_of_output, unread_bytes
+from mcp_client.executor.client import HangUp, can_hang_up, let_go_of_output
 from mcp_client.executor.outcome import Outcome, signal_name
 from mcp_client.executor.relay import Relay
+from mcp_client.executor.unread import unread_bytes
 from mcp_client.light import TYPE_CHECKING, Protocol, signal
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def compile_now(
 def main(asked: Mapping[str, Any]) -> dict[str, Any]:
     from mcp_client.app import App
     from mcp_client.compiled import beside, job
-    from mcp_client.pipeline import RunRequest, plan_run
+    from mcp_client.planning import RunRequest, plan_run
     from mcp_client.reference import parse_reference
 
     app = App(asked["overrides"])

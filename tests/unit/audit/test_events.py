@@ -4,6 +4,7 @@ import pwd
 import re
 
 from mcp_client.audit import events
+from mcp_client.audit.run_id import new_run_id
 
 SECRET = "hunter2"
 
@@ -93,6 +94,6 @@ def test_refusals_and_errors_carry_their_code():
 
 
 def test_run_ids_are_random():
-    ids = {events.new_run_id() for _ in range(100)}
+    ids = {new_run_id() for _ in range(100)}
     assert len(ids) == 100
     assert all(re.fullmatch("[0-9a-f]{32}", run_id) for run_id in ids)

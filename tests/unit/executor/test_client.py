@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from mcp_client.executor.client import can_hang_up, unread_bytes
+from mcp_client.executor.client import can_hang_up
+from mcp_client.executor.unread import unread_bytes
 
 WATCH = """
 import time
