@@ -78,8 +78,9 @@ def test_what_was_begun_early_is_what_a_server_gets(monkeypatch: pytest.MonkeyPa
     assert len(built) == 1
 
 
-def test_orders_arrive_as_they_were_given() -> None:
-    spec, filters = plan(), Filters(b"g" * 8, b"c" * 80_000, b"a" * 16, b"s" * 8)
+@pytest.mark.parametrize("port", [None, 8080])
+def test_orders_arrive_as_they_were_given(port: int | None) -> None:
+    spec, filters = plan()._replace(port=port), Filters(b"g" * 8, b"c" * 80_000, b"a" * 16, b"s" * 8)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -133,17 +134,18 @@ def test_it_suits_only_what_needs_nothing_from_before_a_fork(tmp_path: os.PathLi
         folder = Folder(str(tmp_path), "/mnt/x", writable=True)
         assert process.suits(plan())
         assert process.suits(plan(allow="example.com:443"))
-        assert not process.suits(plan()._replace(port=8080))
+        assert process.suits(plan()._replace(port=8080))
         assert process.suits(plan(folders=(folder,))) is not ROOT
         assert process.suits(plan(data=str(tmp_path))) is not ROOT
     finally:
         process.drop()
 
 
-def test_what_does_not_suit_is_gone_before_another_is_forked() -> None:
+def test_what_does_not_suit_is_gone_before_another_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     head_start = HeadStart()
     assert ours()
-    assert head_start.take(plan()._replace(port=8080)) is None
+    monkeypatch.setattr(EarlyProcess, "suits", lambda *_: False)
+    assert head_start.take(plan()) is None
     assert ours() == []
 
 

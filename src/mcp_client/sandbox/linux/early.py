@@ -32,18 +32,21 @@ class EarlyProcess(LinuxProcess):
     def __init__(self) -> None:
         """Fork, and wait for nothing; for a process without threads. Raises OSError."""
         self._source, orders = os.pipe()
-        self._passage, egress = libc.make_message_sockets()
+        way_out, egress = libc.make_message_sockets()
+        way_in, ingress = libc.make_message_sockets()
+        self._passages = way_out, way_in
         self._orders = open(orders, "wb", buffering=0)  # noqa: SIM115  closed when they are complete
         self._met = 0
         try:
-            self._fork(egress=egress)
+            self._fork(egress=egress, ingress=ingress)
         except BaseException:
             self._orders.close()
             os.close(egress)
+            os.close(ingress)
             raise
         finally:
-            os.close(self._source)
-            os.close(self._passage)
+            for end in (self._source, *self._passages):
+                os.close(end)
 
     def advance(self) -> None:
         """Do our part of what they do, as far as they have come. Raises like build()."""
@@ -53,9 +56,9 @@ class EarlyProcess(LinuxProcess):
             self._meet_init()
 
     def suits(self, spec: SandboxSpec) -> bool:
-        """Not what has a port, or folders that root shows as their owner's: both are made before a fork."""
+        """Not what has folders that root shows as their owner's: such mounts are made before a fork."""
         granted = any(isinstance(operation, Bind) and operation.granted for operation in spec.mounts)
-        return spec.port is None and not (granted and os.geteuid() == 0)
+        return not (granted and os.geteuid() == 0)
 
     def build(self, spec: SandboxSpec, filters: Filters) -> LinuxProcess:
         """Tell what to build. Raises like the constructor of LinuxProcess."""
@@ -63,6 +66,9 @@ class EarlyProcess(LinuxProcess):
         if spec.way is None and self.egress is not None:
             os.close(self.egress)
             self.egress = None
+        if spec.port is None and self.ingress is not None:
+            os.close(self.ingress)
+            self.ingress = None
         try:
             if self._met == 0:
                 self._map_porter()
@@ -100,11 +106,11 @@ class EarlyProcess(LinuxProcess):
     def _run_child(self, channel: Channel, supervisor: int) -> NoReturn:
         self._orders.close()
         # Only here: what the child needs we do not, and two import in the time of one. Whether anything is to
-        # lead out is not known yet, and once it is, Python's own files may be out of its reach.
-        from mcp_client.sandbox.linux import exits  # noqa: F401
+        # lead out or in is not known yet, and once it is, Python's own files may be out of its reach.
+        from mcp_client.sandbox.linux import exits, ingress  # noqa: F401
         from mcp_client.sandbox.linux.init import run_child
 
-        orders = Orders(source=self._source, likely=likely_binds(), passage=self._passage)
+        orders = Orders(source=self._source, likely=likely_binds(), passages=self._passages)
         run_child(orders, channel, supervisor)
 
 

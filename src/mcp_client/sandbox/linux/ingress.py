@@ -5,6 +5,8 @@ listens on, and the server never holds one. Messages on a pair of SOCK_SEQPACKET
 family that is asked for, and the same with a batch of sockets, or with none where none could be made.
 """
 
+from __future__ import annotations
+
 import _socket
 import struct
 
@@ -15,18 +17,18 @@ V4, V6 = b"4", b"6"
 FAMILIES = {V4: _socket.AF_INET, V6: _socket.AF_INET6}
 
 
-def make_entrance() -> "tuple[Entrance, int]":
+def make_entrance() -> tuple[Entrance, int]:
     """To be made before the fork, so that init has nothing to import; the supervisor's end is the second."""
     ours, theirs = libc.make_message_sockets()
-    return Entrance(_socket.socket(fileno=ours)), theirs
+    return Entrance(ours), theirs
 
 
 class Entrance:
     """Init's end. It keeps no socket that it made, and answers one question a turn."""
 
-    def __init__(self, channel: _socket.socket) -> None:
-        """As in make_entrance()."""
-        self._channel = channel
+    def __init__(self, channel: int) -> None:
+        """``channel`` is init's end of libc.make_message_sockets(); the supervisor has the other one."""
+        self._channel = _socket.socket(fileno=channel)
 
     @property
     def descriptor(self) -> int:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from mcp_client.sandbox.channel import Channel
-    from mcp_client.sandbox.linux.exits import Exits
     from mcp_client.sandbox.linux.filters import Filters
     from mcp_client.sandbox.linux.orders import Orders
     from mcp_client.sandbox.linux.population import Population
@@ -141,8 +140,8 @@ def _become_init(orders: Orders, channel: Channel, clones: dict[int, int]) -> No
         likely = mounts.clone_likely(orders.likely)
     spec, filters = orders.await_complete()
     with step("open the way out"):
-        if orders.passage is not None:
-            channel = channel._replace(exits=_take_exits(spec, orders.passage))
+        if orders.passages is not None:
+            channel = _take_passages(channel, spec, *orders.passages)
         if channel.exits is not None:
             channel.exits.open()
     with step("open mount sources"):
@@ -177,15 +176,21 @@ def _become_init(orders: Orders, channel: Channel, clones: dict[int, int]) -> No
     keep_server(spec, channel, (server, gate), held, Namespace(scratch), null)
 
 
-def _take_exits(spec: SandboxSpec, passage: int) -> Exits | None:
-    """For a server that was not known before the fork."""
-    if spec.way is None:
-        os.close(passage)
-        return None
+def _take_passages(channel: Channel, spec: SandboxSpec, way_out: int, way_in: int) -> Channel:
+    """Our ends, for a server that was not known before the fork."""
     # Imported already: here Python's own files may be out of reach.
     from mcp_client.sandbox.linux.exits import Exits
+    from mcp_client.sandbox.linux.ingress import Entrance
 
-    return Exits(spec.way, passage)
+    if spec.way is None:
+        os.close(way_out)
+    else:
+        channel = channel._replace(exits=Exits(spec.way, way_out))
+    if spec.port is None:
+        os.close(way_in)
+    else:
+        channel = channel._replace(entrance=Entrance(way_in))
+    return channel
 
 
 def fork_server(

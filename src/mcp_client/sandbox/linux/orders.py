@@ -20,14 +20,15 @@ _CHUNK = 1 << 16
 class Orders(NamedTuple):
     """Both values, or the descriptor that they will come from and what is ``likely`` to be in them.
 
-    ``passage`` is init's end of what leads out, where it was not known before the fork whether anything does.
+    ``passages`` are init's ends of what leads out and in, where it was not known before the fork whether
+    anything does.
     """
 
     spec: SandboxSpec | None = None
     filters: Filters | None = None
     source: int | None = None
     likely: tuple[Bind, ...] = ()
-    passage: int | None = None
+    passages: tuple[int, int] | None = None
 
     def await_complete(self) -> tuple[SandboxSpec, Filters]:
         """Both values. The process ends when nobody is left to send them."""
@@ -55,15 +56,14 @@ def write_orders(target: int, spec: SandboxSpec, filters: Filters) -> None:
 
 
 def _pack(spec: SandboxSpec, filters: Filters) -> bytes:
-    """For spec without a port."""
     mounts = tuple((_OPERATIONS.index(type(operation)), tuple(operation)) for operation in spec.mounts)
     world = (tuple(spec.argv), dict(spec.environment), spec.directory, mounts, tuple(spec.limits))
     way = None if spec.way is None else (tuple(spec.way.names), tuple(spec.way.networks))
-    return marshal.dumps((*world, spec.subprocess, way, tuple(filters)))
+    return marshal.dumps((*world, spec.subprocess, way, spec.port, tuple(filters)))
 
 
 def _unpack(data: bytes) -> tuple[SandboxSpec, Filters]:
-    argv, environment, directory, mounts, limits, subprocess, way, filters = marshal.loads(data)  # noqa: S302
+    argv, environment, directory, mounts, limits, subprocess, way, port, filters = marshal.loads(data)  # noqa: S302
     return SandboxSpec(
         argv=argv,
         environment=environment,
@@ -72,4 +72,5 @@ def _unpack(data: bytes) -> tuple[SandboxSpec, Filters]:
         limits=Limits(*limits),
         subprocess=subprocess,
         way=None if way is None else Way(*way),
+        port=port,
     ), Filters(*filters)
