@@ -1,7 +1,11 @@
 """What a user says about the way in to a server that speaks HTTP, on every system."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from __future__ import annotations
+
+from mcp_client.light import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class EndpointRequest(NamedTuple):

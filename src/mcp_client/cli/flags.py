@@ -23,6 +23,8 @@ class Flag(NamedTuple):
     value: str | bool = True
     # Known before a wrong reference is explained.
     early: bool = False
+    # It takes a number from 0 to this.
+    most: int | None = None
 
 
 class RunFlags(NamedTuple):
@@ -43,6 +45,19 @@ class RunFlags(NamedTuple):
     allow_degraded: bool = False
     timings: bool = False
     verbose: bool = False
+    port: int | None = None
+    host: str | None = None
+    token: bool = False
+    token_file: str | None = None
+    origins: Sequence[str] = ()
+    stdio: bool = False
+    json: bool = False
+
+    @property
+    def listens(self) -> bool:
+        """Whether anything is said about where to listen, and for whom."""
+        told = (self.host, self.port, self.token_file)
+        return self.token or bool(self.origins) or any(one is not None for one in told)
 
 
 RUN_FLAGS = (
@@ -59,4 +74,11 @@ RUN_FLAGS = (
     Flag("--allow-degraded", "allow_degraded", "Run even where a wall of the sandbox cannot be enforced."),
     Flag("--timings", "timings", "Tell at the end how long each stage took until the server answered."),
     Flag("--verbose", "verbose", "Tell on standard error what happens.", short="-v"),
+    Flag("--port", "port", "Listen there (HTTP servers).", "N", most=65535),
+    Flag("--host", "host", "Listen at this address instead of 127.0.0.1.", "ADDRESS"),
+    Flag("--token", "token", "Ask clients for a bearer token, and print a new one."),
+    Flag("--token-file", "token_file", "Ask for this one (or set MCP_HTTP_TOKEN).", "FILE|-"),
+    Flag("--allow-origin", "origins", "Let web pages use it.", "ORIGIN", multiple=True),
+    Flag("--stdio", "stdio", "Offer an HTTP server on standard input and output."),
+    Flag("--json", "json", "Print a server's URL, or the plan (--dry-run), as JSON."),
 )

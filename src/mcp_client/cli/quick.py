@@ -58,15 +58,21 @@ def parse_run(words: Sequence[str]) -> RunFlags | None:
             values[flag.field] = flag.value
             continue
         given = value if equals else next(waiting, None)
-        if given is None:
+        if given is None or not (flag.most is None or _is_number(given, flag.most)):
             return None
         if flag.multiple:
             several.setdefault(flag.field, []).append(given)
         else:
-            values[flag.field] = given
+            values[flag.field] = given if flag.most is None else int(given)
     if not plain or not _is_reference(plain[0]):
         return None
-    return RunFlags(plain[0], tuple(plain[1:]), **values, **several)  # type: ignore[arg-type]
+    flags = RunFlags(plain[0], tuple(plain[1:]), **values, **several)  # type: ignore[arg-type]
+    return None if flags.stdio and flags.listens else flags
+
+
+def _is_number(text: str, most: int) -> bool:
+    """Not every spelling that int() takes."""
+    return text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most
 
 
 def _is_reference(text: str) -> bool:

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from mcp_client.app import App
-from mcp_client.cli.endpoint import ENDPOINT_FIELDS, endpoint_options, endpoint_request
 from mcp_client.cli.flags import RUN_FLAGS, RunFlags
 from mcp_client.cli.output import Report
 from mcp_client.cli.reference import REFERENCE
@@ -23,6 +22,7 @@ def _run_flags(function: Callable[..., Any]) -> Callable[..., Any]:
             *names,
             flag.field,
             metavar=flag.metavar,
+            type=None if flag.most is None else click.IntRange(0, flag.most),
             # Not False: to click that means a value may be missing.
             is_flag=True if flag.metavar is None else None,
             **switched,
@@ -38,11 +38,9 @@ def _run_flags(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("arguments", metavar="[-- ARGS]...", nargs=-1, type=click.UNPROCESSED)
 @_run_flags
-@endpoint_options
 @click.option("--dry-run", is_flag=True, help="Print the plan, and run nothing.")
-@click.option("--json", is_flag=True, help="Print the plan (--dry-run), or a server's URL, as JSON.")
 @click.pass_obj
-def run(app: App, /, *, reference: PackageReference, dry_run: bool, json: bool, **given: Any) -> int | Report:
+def run(app: App, /, *, reference: PackageReference, dry_run: bool, **given: Any) -> int | Report:
     """Run the MCP server REF on standard input and output, or behind a local URL if it speaks HTTP.
 
     The server sees its own files, what you grant below, and nothing else: no home folder, no hosts and no
@@ -61,13 +59,16 @@ def run(app: App, /, *, reference: PackageReference, dry_run: bool, json: bool, 
       mcp run acme/web@1.0.0 --stdio
       mcp run acme/tool@1.0.0 --dry-run
     """  # noqa: D301  \b is click's mark for text that must not be wrapped
-    endpoint = endpoint_request(announce=json, **{name: given.pop(name) for name in ENDPOINT_FIELDS})
     flags = RunFlags(reference=str(reference), **given)
+    if flags.stdio and flags.listens:
+        raise click.UsageError(
+            "--stdio listens nowhere: leave out --port, --host, --token and --allow-origin"
+        )
     if not dry_run:
-        return start(app, flags, endpoint)
+        return start(app, flags)
     from mcp_client.cli.plan import plan_report
     from mcp_client.planning import plan_run
 
-    app, request = prepare(app, flags, endpoint)
+    app, request = prepare(app, flags)
     plan = plan_run(app, request)
     return plan_report(plan, app.backend.forecast(plan.policy, plan.spec.port))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcp_client.endpoint import EndpointRequest
 
 
-def prepare(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) -> tuple[App, RunRequest]:
+def prepare(app: App, flags: RunFlags) -> tuple[App, RunRequest]:
     """The settings and the request that ``flags`` stand for. Raises ``option-invalid`` and ``config-*``."""
     on_missing = "degrade" if flags.allow_degraded else None
     app = app.with_overrides(
@@ -41,15 +41,15 @@ def prepare(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) 
         network=flags.network,
         options=_parse_options(flags.options),
         lock=flags.lock or (LOCK_FILE if flags.locked else None),
-        endpoint=endpoint,
+        endpoint=_endpoint(flags),
     )
     return app, request
 
 
-def start(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) -> int:
+def start(app: App, flags: RunFlags) -> int:
     """Run the package to its end; the exit status of ``mcp run``. Raises MCPError."""
     if not flags.timings:
-        return _run(app, flags, endpoint)
+        return _run(app, flags)
     if app.timings is None:
         from mcp_client.timings import Timings
 
@@ -57,15 +57,15 @@ def start(app: App, flags: RunFlags, endpoint: EndpointRequest | None = None) ->
         app.timings.watch_launch()
     app.mark("imports")
     try:
-        return _run(app, flags, endpoint)
+        return _run(app, flags)
     finally:
         app.timings.finish()
         stages = (stage._asdict() for stage in app.timings.stages())
         app.log.report("timings", app.timings.describe(), stages)
 
 
-def _run(app: App, flags: RunFlags, endpoint: EndpointRequest | None) -> int:
-    app, request = prepare(app, flags, endpoint)
+def _run(app: App, flags: RunFlags) -> int:
+    app, request = prepare(app, flags)
     if sys.stdin.isatty():
         # Somebody is there to see how a download goes, and does not mind the import.
         from mcp_client.cli.progress import downloads_of_a_person
@@ -77,6 +77,24 @@ def _run(app: App, flags: RunFlags, endpoint: EndpointRequest | None) -> int:
     else:
         app.log.info(outcome.describe())
     return outcome.exit_status
+
+
+def _endpoint(flags: RunFlags) -> EndpointRequest | None:
+    """What was asked for, None for nothing: then nothing is imported."""
+    if not flags.listens and not flags.stdio and not flags.json:
+        return None
+    from mcp_client.endpoint import EndpointRequest
+
+    return EndpointRequest(
+        flags.host or "127.0.0.1",
+        flags.port or 0,
+        flags.token,
+        flags.token_file,
+        flags.origins,
+        flags.stdio,
+        announce=flags.json,
+        listens=flags.listens,
+    )
 
 
 def _parse_options(texts: Sequence[str]) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ import sys
 import click
 import pytest
 
-from mcp_client.cli.endpoint import ENDPOINT_FIELDS
 from mcp_client.cli.flags import RUN_FLAGS, RunFlags
 from mcp_client.cli.quick import parse_line, parse_run
 from mcp_client.cli.run import run
@@ -27,6 +26,7 @@ WORDS = [
         "--bogus",
     ),
     *("--port", "--port=1", "--host", "--token", "--token-file", "--allow-origin", "--stdio", "0"),
+    *("--port=65536", "--port=+1", "--port=1_0", "--port=-1", "--port=", "--port=00080"),
     *("--verbose", "--no-verbose", "A=1", "--allow-degraded", "--env-file", "=", "--=", "é", "--envé", "\n"),
 ]
 
@@ -40,7 +40,7 @@ def by_click(words):
     except (click.ClickException, MCPError) as error:
         return error
     given = dict(context.params)
-    if any([given.pop("dry_run"), given.pop("json"), *(given.pop(name) for name in ENDPOINT_FIELDS)]):
+    if given.pop("dry_run"):
         return "other"
     return RunFlags(reference=str(given.pop("reference")), **given)
 
@@ -64,6 +64,8 @@ def test_what_is_read_quickly_is_what_click_reads(seed):
         ["acme/a@1.0.0"],
         ["--env", "A=1", "--env=B", "acme/a@1.0.0", "-v", "--timeout", "5m", "one", "--", "--env", "--"],
         ["--offline", "--", "acme/a@1.0.0", "-x"],
+        ["acme/a@1.0.0", "--port", "8080", "--json"],
+        ["--stdio", "acme/a@1.0.0"],
         ["acme/a@1.0.0", "--registry", "file:///x", "--set", "a=-b", "--set", "--mount", "--mount", "a:b"],
     ],
 )
@@ -73,7 +75,16 @@ def test_usual_lines_are_read_quickly(words):
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["acme/a"], ["acme/a@1.0.0", "--env"], ["acme/a@1.0.0", "--dry-run"], ["--help"], ["-vh", "x"]],
+    [
+        [],
+        ["acme/a"],
+        ["acme/a@1.0.0", "--env"],
+        ["acme/a@1.0.0", "--dry-run"],
+        ["--help"],
+        ["acme/a@1.0.0", "--port", "65536"],
+        ["acme/a@1.0.0", "--stdio", "--port", "1"],
+        ["-vh", "x"],
+    ],
 )
 def test_everything_else_is_for_click(words):
     assert parse_run(words) is None
