@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mcp_client.cache.store import CachedPackage
     from mcp_client.compiled.beside import Compilation
     from mcp_client.executor.egress import Egress
-    from mcp_client.executor.front import Front
     from mcp_client.executor.outcome import Outcome
     from mcp_client.executor.proxied import ProxiedEgress
 
@@ -38,13 +37,13 @@ if TYPE_CHECKING:
 
 
 class Running(NamedTuple):
-    """A server that executes, and what belongs to it: what it asks for, and what it gives."""
+    """A server that executes, and what belongs to it: the way out of its sandbox, and the one in."""
 
     plan: RunPlan
     process: SandboxedProcess
     inbox: SignalInbox
     egress: Egress | ProxiedEgress | None
-    front: Front | None
+    door: Endpoint | Bridged | None
 
 
 def run_package(app: App, request: RunRequest) -> Outcome:
@@ -79,7 +78,6 @@ def _start(app: App, request: RunRequest, run_id: str) -> Running:
     try:
         announce_plan(app, plan)
         egress = _open_egress(app, plan.policy, process)
-        front = None if door is None else door.attend(process.ingress)
         audit = app.audit
         process.await_ready()
         refuse_missing(process.controls, app.settings.sandbox.on_missing)
@@ -92,7 +90,7 @@ def _start(app: App, request: RunRequest, run_id: str) -> Running:
     process.release()
     app.mark("exec")
     app.log.info("the server runs", run=run_id, pid=process.pid)
-    return Running(plan, process, inbox, egress, front)
+    return Running(plan, process, inbox, egress, door)
 
 
 def _attend(app: App, run_id: str, parent: int | None, running: Running) -> Outcome:
@@ -100,29 +98,32 @@ def _attend(app: App, run_id: str, parent: int | None, running: Running) -> Outc
     from mcp_client.announce import announce_event
     from mcp_client.journal import record_end, record_failure, unexpected
 
-    plan, process, inbox, egress, front = running
-    app.cache.resolutions.touch(plan.package.resolution)
-    asides = _begin_asides(app, plan, run_id)
-    app.close()
-    executor = app.settings.executor
-    supervisor = _supervision()[1](
-        process,
-        inbox,
-        parent=parent,
-        timeout=executor.default_timeout,
-        grace=executor.grace,
-        on_event=lambda happened: announce_event(app, plan, happened),
-        egress=egress,
-        companions=asides if app.timings is None else [*asides, app.timings],
-        front=front,
-    )
+    plan, process, inbox, egress, door = running
+    resolution, executor = plan.package.resolution, app.settings.executor
+    asides: list[Background | Compilation] = []
     try:
+        # What answers for the server is read while that starts.
+        front = None if door is None else door.attend(process.ingress)
+        app.cache.resolutions.touch(resolution)
+        asides = _begin_asides(app, plan, run_id)
+        app.close()
+        supervisor = _supervision()[1](
+            process,
+            inbox,
+            parent=parent,
+            timeout=executor.default_timeout,
+            grace=executor.grace,
+            on_event=lambda happened: announce_event(app, plan, happened),
+            egress=egress,
+            companions=asides if app.timings is None else [*asides, app.timings],
+            front=front,
+        )
         outcome = supervisor.run()
     except BaseException as error:
         process.kill()
         for aside in asides:
             aside.finish(None)
-        record_failure(app, run_id, plan.package.resolution.reference, unexpected(error))
+        record_failure(app, run_id, resolution.reference, unexpected(error))
         raise
     if outcome.kind == "oom":
         outcome = outcome._replace(reason=f"memory limit {plan.policy.limits.memory >> 20} MB")

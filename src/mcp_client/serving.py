@@ -1,28 +1,31 @@
 """The part of ``mcp run`` for servers that speak HTTP: where clients find them, and what is said about it."""
 
-import os
-import re
-import select
-from collections.abc import Callable
-from contextlib import suppress
-from secrets import token_urlsafe
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from mcp_client.app import App
+import os
+import select
+
 from mcp_client.endpoint import EndpointRequest
 from mcp_client.errors import MCPError, printable
 from mcp_client.executor.client import let_go_of_output
-from mcp_client.executor.front import Front, Service
-from mcp_client.executor.ingress import Ingress, open_ingress
-from mcp_client.executor.listener import Place, own_names, url_host
-from mcp_client.manifest.model import HTTPEndpoint
-from mcp_client.reference import PackageReference
+from mcp_client.executor.listener import Place, own_names
+from mcp_client.light import TYPE_CHECKING, NamedTuple, pattern
+from mcp_client.plainjson import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcp_client.app import App
+    from mcp_client.executor.front import Front, Service
+    from mcp_client.executor.ingress import Ingress
+    from mcp_client.manifest.model import HTTPEndpoint
+    from mcp_client.reference import PackageReference
 
 # RFC 6750, section 2.1
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_TOKEN = pattern(r"[A-Za-z0-9._~+/-]+=*")
 _TOKEN_VARIABLE = "MCP_HTTP_TOKEN"  # noqa: S105  a name
 _LONGEST_TOKEN_FILE = 8192
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
+_ORIGIN = pattern(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _PATIENCE_MILLISECONDS = 200
 
 
@@ -43,6 +46,8 @@ class Endpoint:
         self._given = _given_token(request)
         self._made = None
         if self._given is None and (request.token or not place.is_loopback):
+            from secrets import token_urlsafe
+
             self._made = token_urlsafe(32)
         self._place = place
         self._listener, self._port = place.listen()
@@ -53,12 +58,12 @@ class Endpoint:
     @property
     def url(self) -> str:
         """For a client on this machine."""
-        return f"http://{url_host(self._place.address)}:{self._port}{self._served.endpoint.path}"
+        return f"http://{self._place.url_host}:{self._port}{self._served.endpoint.path}"
 
     def to_record(self) -> dict[str, object]:
         """For the audit log."""
         return {
-            "host": str(self._place.address),
+            "host": self._place.address,
             "port": self._port,
             "token": bool(self._given or self._made),
             "origins": sorted(self._origins),
@@ -68,6 +73,7 @@ class Endpoint:
         """What the supervisor drives; ``channel`` is its end of the way in, as in open_ingress()."""
         from mcp_client.executor.http.guard import Guard
         from mcp_client.executor.http.proxy import Proxy
+        from mcp_client.executor.ingress import open_ingress
 
         # With a token, a page that was led here by another name has nothing to show.
         names = own_names(self._port) if self._place.is_loopback else None
@@ -94,18 +100,16 @@ class Endpoint:
             self._announce_to_program()
 
     def _announce_to_program(self) -> None:
-        import json
-
-        facts: dict[str, Any] = {
+        facts: dict[str, object] = {
             "package": str(self._served.reference),
             "url": self.url,
-            "host": str(self._place.address),
+            "host": self._place.address,
             "port": self._port,
             "path": self._served.endpoint.path,
             "pid": os.getpid(),
         }
         facts |= {} if self._made is None else {"token": self._made}
-        _write(1, json.dumps(facts))
+        _write(1, dumps(facts))
         let_go_of_output()
 
 
@@ -123,6 +127,7 @@ class Bridged:
     def attend(self, channel: int | None) -> Front:
         """What the supervisor drives; ``channel`` is its end of the way in, as in open_ingress()."""
         from mcp_client.executor.bridge.bridge import Bridge
+        from mcp_client.executor.ingress import open_ingress
 
         endpoint = self._served.endpoint
         ingress = open_ingress(channel, endpoint.port)
@@ -149,6 +154,8 @@ def _front(
     begin: Callable[[], Service],
     service: Service | None = None,
 ) -> Front:
+    from mcp_client.executor.front import Front
+
     executor = app.settings.executor
     return Front(
         ingress,
@@ -212,5 +219,8 @@ def _write(descriptor: int, line: str) -> None:
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     if poll.poll(_PATIENCE_MILLISECONDS):
-        with suppress(OSError):
+        try:
             os.write(descriptor, f"{line}\n".encode())
+        except OSError:
+            # It has just gone.
+            return

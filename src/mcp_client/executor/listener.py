@@ -1,64 +1,71 @@
 """The socket that clients of a server connect to, and what they may call it."""
 
+from __future__ import annotations
+
 import _socket
 import os
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from mcp_client.errors import MCPError, printable
+from mcp_client.network.addresses import V4_BITS, Network, parse_address
 
 _BACKLOG = 1024
 _LOCALHOST = "localhost"
+_LOOPBACK_V4, _LOOPBACK_V6 = Network(32, 127 << 24, 8), Network(128, 1, 128)
 
 
 class Place:
-    """Where to listen: an address, and a port or 0 for any free one."""
+    """Where to listen: an address, and a port or 0 for any free one.
+
+    ``address`` is its text, with the interface of a link-local one (``fe80::1%eth0``, RFC 4007).
+    """
 
     def __init__(self, host: str, port: int) -> None:
         """``host`` is an address or ``localhost``. Raises ``listen-failed``."""
-        try:
-            self.address = ip_address("127.0.0.1" if host == _LOCALHOST else host)
-        except ValueError:
+        written, percent, interface = host.partition("%")
+        parsed = parse_address("127.0.0.1" if host == _LOCALHOST else written)
+        if parsed is None or (percent and (not interface or parsed.bits == V4_BITS)):
             raise MCPError(
                 "listen-failed",
                 f"not an address: {printable(host, 80)}",
                 hint="name an address of this machine, such as 127.0.0.1 or 0.0.0.0",
-            ) from None
-        self._port = port
+            )
+        self._parsed, self._port = parsed, port
+        self.address = f"{parsed}{percent}{interface}"
 
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        return self.address.is_loopback
+        return _LOOPBACK_V4.holds(self._parsed) or _LOOPBACK_V6.holds(self._parsed)
+
+    @property
+    def url_host(self) -> str:
+        """What a client on this machine writes: an address for all interfaces is no place to connect to."""
+        if self._parsed.number == 0:
+            return "127.0.0.1" if self._parsed.bits == V4_BITS else "[::1]"
+        return self._bracketed
 
     def listen(self) -> tuple[_socket.socket, int]:
         """A listening socket and its port. Raises ``listen-failed``."""
-        family = _socket.AF_INET if isinstance(self.address, IPv4Address) else _socket.AF_INET6
+        family = _socket.AF_INET if self._parsed.bits == V4_BITS else _socket.AF_INET6
         try:
             end = _socket.socket(family, _socket.SOCK_STREAM)
             # Connections that have ended do not keep a service from coming back.
             end.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-            end.bind((str(self.address), self._port))
+            end.bind((self.address, self._port))
             end.listen(_BACKLOG)
         except OSError as error:
             raise MCPError(
                 "listen-failed",
-                f"cannot listen on {_bracketed(self.address)}:{self._port}: {os.strerror(error.errno or 0)}",
+                f"cannot listen on {self._bracketed}:{self._port}: {os.strerror(error.errno or 0)}",
                 hint="choose another --port, or leave it out for a free one",
             ) from error
         return end, int(end.getsockname()[1])
 
-
-def url_host(address: IPv4Address | IPv6Address) -> str:
-    """What a client on this machine writes: an address for all interfaces is no place to connect to."""
-    if address.is_unspecified:
-        return "127.0.0.1" if isinstance(address, IPv4Address) else "[::1]"
-    return _bracketed(address)
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.address}]" if ":" in self.address else self.address
 
 
 def own_names(port: int) -> frozenset[str]:
     """The Host headers of an endpoint on loopback. Any other is a name that was made to lead here."""
     return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "[::1]", _LOCALHOST))
-
-
-def _bracketed(address: IPv4Address | IPv6Address) -> str:
-    return f"[{address}]" if isinstance(address, IPv6Address) else str(address)

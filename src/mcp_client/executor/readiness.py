@@ -10,7 +10,8 @@ import h11
 
 from mcp_client.executor.ingress import LOOPBACK, V4, V6, Ingress
 
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.005, 0.1, 1.5
+# A server that took a second to start has waited for a tenth of that at most.
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.005, 0.1, 1.1
 # How long one answer at the health path may take before another one is asked for.
 _ANSWER_SECONDS = 5.0
 _READ = 1 << 16
