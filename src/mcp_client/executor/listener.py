@@ -47,6 +47,7 @@ class Place:
     def listen(self) -> tuple[_socket.socket, int]:
         """A listening socket and its port. Raises ``listen-failed``."""
         family = _socket.AF_INET if self._parsed.bits == V4_BITS else _socket.AF_INET6
+        end = None
         try:
             end = _socket.socket(family, _socket.SOCK_STREAM)
             # Connections that have ended do not keep a service from coming back.
@@ -54,6 +55,8 @@ class Place:
             end.bind((self.address, self._port))
             end.listen(_BACKLOG)
         except OSError as error:
+            if end is not None:
+                end.close()
             raise MCPError(
                 "listen-failed",
                 f"cannot listen on {self._bracketed}:{self._port}: {os.strerror(error.errno or 0)}",

@@ -28,7 +28,9 @@ def test_an_address_is_known_in_each_spelling(host: str, address: str, url_host:
     assert (place.address, place.url_host, place.is_loopback) == (address, url_host, loopback)
 
 
-@pytest.mark.parametrize("host", ["", "here", "127.1", "0x7f.0.0.1", "127.0.0.1%lo", "fe80::1%", "[::1]", "::1 "])
+@pytest.mark.parametrize(
+    "host", ["", "here", "127.1", "0x7f.0.0.1", "127.0.0.1%lo", "fe80::1%", "[::1]", "::1 "]
+)
 def test_what_is_no_address_is_refused(host: str) -> None:
     with pytest.raises(MCPError) as caught:
         Place(host, 0)
@@ -38,7 +40,10 @@ def test_what_is_no_address_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_port_that_is_taken_is_told(host: str) -> None:
     taken, port = Place(host, 0).listen()
-    with taken, pytest.raises(MCPError) as caught:
-        Place(host, port).listen()
+    try:
+        with pytest.raises(MCPError) as caught:
+            Place(host, port).listen()
+    finally:
+        taken.close()
     assert caught.value.code == "listen-failed"
     assert f"127.0.0.1:{port}" in caught.value.message
