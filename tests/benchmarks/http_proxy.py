@@ -1,13 +1,14 @@
 """What the proxy before an HTTP server costs, beside the same server bare.
 
-One Node server (http_server.js) is asked by the same client (http_client.py) directly, through our proxy in
-a process of its own, and through nginx where it is installed, in turns; and the same program in a sandbox by
-``mcp run``. ``small`` and ``fresh`` are milliseconds of a small request on a kept and on a new connection;
-``sized``, ``chunked``, ``upload`` and ``pieces`` (an upload in chunks) GB/s; ``events`` thousands of small
-events a second of one stream. Then 200 streams at the same time, and a burst of 5,000 requests on 50
-connections: how many got what they should. Last, the processor's time in the process between: ms for 1,000
-small requests (``small``) and for one GB (the others), which other work on the machine hardly changes.
-``memory`` is what each of 200 quiet streams adds to our proxy's own (Private_Dirty, kB).
+First how long a start takes. Then one Node server (http_server.js) is asked by the same client
+(http_client.py) directly, through our proxy in a process of its own, and through nginx where it is
+installed, in turns; and the same program in a sandbox by ``mcp run``. ``small`` and ``fresh`` are
+milliseconds of a small request on a kept and on a new connection; ``sized``, ``chunked``, ``upload`` and
+``pieces`` (an upload in chunks) GB/s; ``events`` thousands of small events a second of one stream. Then 200
+streams at the same time, and a burst of 5,000 requests on 50 connections: how many got what they should.
+Last, the processor's time in the process between: ms for 1,000 small requests (``small``) and for one GB
+(the others), which other work on the machine hardly changes. ``memory`` is what each of 200 quiet streams
+adds to our proxy's own (Private_Dirty, kB).
 """
 
 import contextlib
@@ -20,20 +21,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 from kit.bundle import manifest_form, pack_files, package
 from kit.command import Mcp
 from kit.endpoint import Endpoint
 from kit.registry import Registry
-from measure import HERE, Scale, percentile
-from peers import Found
+from measure import HERE, Scale, percentile, take_turns
+from peers import BARE, OURS, Found
+from start import compare
 from subjects import World
 from table import Table
 
 TURNS, STREAMS, BURST = 6, 200, 5000
 FILES = 4096
+REFERENCE = "test/http@1.0.0"
 RUNS, MEGABYTES, SECONDS = 6000, 768, 10
 NGINX = """
 daemon off; master_process off; pid {folder}/pid; error_log /dev/null;
@@ -58,15 +61,24 @@ def measure_http(world: World, found: Found, scale: Scale) -> list[Table]:
     node = shutil.which("node")
     if node is None:
         return []
+    alone = (node, os.path.join(HERE, "http_server.js"))
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(program(node, os.path.join(HERE, "http_server.js")))
+        mcp = stack.enter_context(packaged())
+        starts = take_turns(
+            {
+                BARE: lambda: time_start(bare_server(alone)),
+                OURS: lambda: time_start(sandboxed(mcp)),
+            },
+            scale.turns,
+        )
+        server = stack.enter_context(program(*alone))
         bare = int(server.stdout.readline())
         proxy = stack.enter_context(program(sys.executable, os.path.join(HERE, "bare_proxy.py"), str(bare)))
         port = int(proxy.stdout.readline())
         kept = memory_of_streams(proxy.pid, port)
         clients = {"bare": stack.enter_context(client(bare)), "proxy": stack.enter_context(client(port))}
         between = {"proxy": proxy.pid}
-        whole_port, between["mcp run"] = stack.enter_context(sandboxed())
+        whole_port, between["mcp run"] = stack.enter_context(sandboxed(mcp))
         clients["mcp run"] = stack.enter_context(client(whole_port))
         if nginx := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
             nginx_port, between["nginx"] = stack.enter_context(relay(nginx, bare))
@@ -74,7 +86,17 @@ def measure_http(world: World, found: Found, scale: Scale) -> list[Table]:
         rows = measure(clients, max(600, scale.of(RUNS)), scale.of(MEGABYTES))
         held = {name: hold(one, max(2, scale.of(SECONDS))) for name, one in clients.items()}
         worked = {name: work(clients[name], pid, scale) for name, pid in between.items()}
-    return [table_of_speed(rows), table_of_load(held, worked, kept)]
+    return [table_of_starts(starts), table_of_speed(rows), table_of_load(held, worked, kept)]
+
+
+def table_of_starts(starts: Mapping[str, Sequence[float]]) -> Table:
+    """Beside the bare server."""
+    note = (
+        "Milliseconds from the spawn until a Node server that listens can be asked, everything cached: by "
+        "itself it has said its port then, `mcp run` the URL."
+    )
+    columns = ("server", "by", "median", "quartiles", "added", "ratio")
+    return Table("Warm run of a server that listens", note, columns, compare("HTTP", starts))
 
 
 def table_of_speed(rows: dict[str, dict[str, float]]) -> Table:
@@ -153,18 +175,37 @@ def client(port: int) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def sandboxed() -> Iterator[tuple[int, int]]:
-    """The server in a sandbox of its own: the port of its endpoint, and the supervisor's pid."""
+def packaged() -> Iterator[Mcp]:
+    """``mcp`` with the server as its only package."""
     with open(os.path.join(HERE, "http_server.js"), encoding="utf-8") as file:
         bundle = pack_files({"server.js": file.read()})
     resources = {"max_fds": FILES, "cpu_millicores": 2000}
-    form = manifest_form(
-        "test/http@1.0.0", "node", "${bundle}/server.js", transport="http", resources=resources
-    )
+    form = manifest_form(REFERENCE, "node", "${bundle}/server.js", transport="http", resources=resources)
     with tempfile.TemporaryDirectory() as folder, Registry() as registry:
         registry.publish(package(form, bundle))
-        with Endpoint(Mcp(folder, registry.url), "test/http@1.0.0") as endpoint:
-            yield int(endpoint.facts["port"]), endpoint.process.pid
+        yield Mcp(folder, registry.url)
+
+
+@contextlib.contextmanager
+def sandboxed(mcp: Mcp) -> Iterator[tuple[int, int]]:
+    """The server in a sandbox of its own: the port of its endpoint, and the supervisor's pid."""
+    with Endpoint(mcp, REFERENCE) as endpoint:
+        yield int(endpoint.facts["port"]), endpoint.process.pid
+
+
+def time_start(start: contextlib.AbstractContextManager[object]) -> float:
+    """Milliseconds until it can be asked; not its end."""
+    began = time.perf_counter()
+    with start:
+        return (time.perf_counter() - began) * 1000
+
+
+@contextlib.contextmanager
+def bare_server(command: Sequence[str]) -> Iterator[None]:
+    """The server by itself, which says its port when it listens."""
+    with program(*command) as server:
+        server.stdout.readline()
+        yield
 
 
 @contextlib.contextmanager
