@@ -6,6 +6,7 @@ on a difference.
 
 import os
 import sys
+from inspect import cleandoc
 
 import click
 from committed import update
@@ -102,7 +103,8 @@ def _options(command: click.Command, context: click.Context) -> list[str]:
 def _text(text: str) -> list[str]:
     r"""Paragraphs of click's help; those marked with ``\b`` keep their lines."""
     lines = []
-    for paragraph in text.replace("\r", "").strip().split("\n\n"):
+    # Since Python 3.13 the compiler takes the indentation away itself.
+    for paragraph in cleandoc(text.replace("\r", "")).split("\n\n"):
         rows = [row.rstrip() for row in paragraph.split("\n")]
         if rows[0].strip() == "\b":
             lines += [".PP", ".nf", *(_escape(row) for row in rows[1:]), ".fi"]
