@@ -126,7 +126,7 @@ def run_package(app: App, request: RunRequest) -> Outcome:
         raise
     app.cache.resolutions.touch(plan.package.resolution)
     asides = _begin_asides(app, plan, run_id)
-    app.close()
+    app.settle()
     executor = app.settings.executor
     supervisor = new_supervisor(
         process,
