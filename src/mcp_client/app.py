@@ -130,10 +130,14 @@ class App:
             self.head_start.drop()
 
     def close(self) -> None:
-        """Let go of connections, the database and free memory; each is there again when it is needed."""
+        """Let go of connections and the database; each is there again when it is needed."""
         for part in ("registry", "cache"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
+
+    def settle(self) -> None:
+        """close(), and give free memory back: this process stays, and has little left to do."""
+        self.close()
         give_back()
 
     @cached_property

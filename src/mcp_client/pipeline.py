@@ -106,7 +106,7 @@ def _attend(app: App, run_id: str, parent: int | None, running: Running) -> Outc
         front = None if door is None else door.attend(process.ingress)
         app.cache.resolutions.touch(resolution)
         asides = _begin_asides(app, plan, run_id)
-        app.close()
+        app.settle()
         supervisor = _supervision()[1](
             process,
             inbox,

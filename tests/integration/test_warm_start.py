@@ -9,7 +9,7 @@ from kit import mounted, programs
 from kit.command import EXECUTABLE, Mcp, refused
 
 REFERENCE = programs.single().reference
-HEAVY = {"click", "h11", "httpx", "pydantic", "structlog", "asyncio", "psutil", "filelock", "yaml"}
+HEAVY = {"click", "h11", "httpx", "pydantic_core", "structlog", "asyncio", "psutil", "filelock", "yaml"}
 # Of the standard library; the first ones would bring the others with them.
 HEAVY |= {
     "typing",

@@ -1,18 +1,18 @@
 """A manifest's bytes to a :class:`Manifest`. The bytes come from a stranger; so does every word in them.
 
-Edge module: imports pydantic by way of the schema.
+Edge module: imports the core of pydantic by way of the schema.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from mcp_client.errors import MCPError, printable
 from mcp_client.manifest.expand import variables
 from mcp_client.manifest.model import ConfigOption, Entrypoint, HTTPEndpoint, Manifest, Resources
-from mcp_client.manifest.schema import HTTPPart, ManifestPart, OptionPart
+from mcp_client.manifest.schema import validated
 
 _MAX_PROBLEMS = 5
 _HINT = "report it to the publisher of the package; docs/OVERVIEW.md describes the format"
@@ -24,7 +24,6 @@ _EXPECTED = {
     "string_unicode": "Unicode text",
     "list_type": "a list",
     "dict_type": "an object",
-    "model_type": "an object",
     "too_short": "at least {min_length} of them",
     "too_long": "at most {max_length} of them",
     "string_too_long": "at most {max_length} characters",
@@ -42,7 +41,7 @@ def parse_manifest(data: bytes) -> Manifest:
     """Parse and check a manifest; raises ``manifest-invalid`` naming the JSON path of up to five problems."""
     document = _parse_json(data)
     try:
-        part = ManifestPart.model_validate(document)
+        part = validated(document)
     except ValidationError as error:
         raise _invalid(_problems(error)) from None
     _check_variables(part)
@@ -114,15 +113,15 @@ def _shown(given: Any) -> str:
     return json.dumps(given)[:60]
 
 
-def _check_variables(part: ManifestPart) -> None:
+def _check_variables(part: Mapping[str, Any]) -> None:
     """Every variable an entrypoint uses is one that the launcher will have a value for."""
-    known = {"bundle", *(f"config.{name}" for name in part.config)}
-    if part.filesystem.data:
+    known = {"bundle", *(f"config.{name}" for name in part["config"])}
+    if part["filesystem"]["data"]:
         known.add("data")
     problems = []
-    for platform, entrypoint in part.entrypoints.items():
-        texts = [(f"args[{index}]", text) for index, text in enumerate(entrypoint.args)]
-        texts += [(f"env.{name}", text) for name, text in entrypoint.env.items()]
+    for platform, entrypoint in part["entrypoints"].items():
+        texts = [(f"args[{index}]", text) for index, text in enumerate(entrypoint["args"])]
+        texts += [(f"env.{name}", text) for name, text in entrypoint["env"].items()]
         problems += [
             f"entrypoints.{platform}.{place}: unknown variable '${{{printable(name, 60)}}}'"
             + (" (filesystem.data is not true)" if name == "data" else "")
@@ -134,36 +133,39 @@ def _check_variables(part: ManifestPart) -> None:
         raise _invalid(problems)
 
 
-def _manifest(part: ManifestPart) -> Manifest:
-    http = HTTPEndpoint(**(part.http or HTTPPart()).model_dump()) if part.transport == "http" else None
+def _manifest(part: Mapping[str, Any]) -> Manifest:
     return Manifest(
-        name=part.name,
-        version=part.version,
-        description=part.description,
-        author=part.author,
-        license=part.license,
+        name=part["name"],
+        version=part["version"],
+        description=part["description"],
+        author=part["author"],
+        license=part["license"],
         entrypoints={
-            platform: Entrypoint(given.command, tuple(given.args), given.env)
-            for platform, given in part.entrypoints.items()
+            platform: Entrypoint(given["command"], tuple(given["args"]), given["env"])
+            for platform, given in part["entrypoints"].items()
         },
-        transport=part.transport,
-        allowed_env=tuple(dict.fromkeys(part.environment.allowed_names)),
-        denied_env=tuple(dict.fromkeys(part.environment.deny_patterns)),
-        network=tuple(dict.fromkeys(part.network.allowlist)),
-        subprocess=part.subprocess,
-        resources=Resources(**part.resources.model_dump()),
-        runtime=part.runtime,
-        config={name: _option(option) for name, option in part.config.items()},
-        data_folder=part.filesystem.data,
-        required_commands=tuple(dict.fromkeys(part.requires.commands)),
-        http=http,
+        transport=part["transport"],
+        allowed_env=_unique(part["environment"]["allowed_names"]),
+        denied_env=_unique(part["environment"]["deny_patterns"]),
+        network=_unique(part["network"]["allowlist"]),
+        subprocess=part["subprocess"],
+        resources=Resources(**part["resources"]),
+        runtime=part["runtime"],
+        config={name: _option(option) for name, option in part["config"].items()},
+        data_folder=part["filesystem"]["data"],
+        required_commands=_unique(part["requires"]["commands"]),
+        http=HTTPEndpoint(**(part["http"] or {})) if part["transport"] == "http" else None,
     )
 
 
-def _option(part: OptionPart) -> ConfigOption:
-    default = part.default
+def _unique(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
+
+
+def _option(part: Mapping[str, Any]) -> ConfigOption:
+    default = part["default"]
     text = default if default is None or isinstance(default, str | tuple) else json.dumps(default)
-    return ConfigOption(part.type, part.multiple, part.required, part.access, text, part.description)
+    return ConfigOption(**{**part, "default": text})
 
 
 def _invalid(problems: list[str]) -> MCPError:

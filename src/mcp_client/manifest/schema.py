@@ -1,22 +1,18 @@
 """The schema of a manifest as publishers write it.
 
-Edge module: imports pydantic, so it is only reached when a manifest was just downloaded. Unknown fields
-are ignored, since a later version of the format may have more. Every list and string is bounded.
+Edge module, only reached when a manifest was just downloaded. It imports the core of pydantic, which is what
+validates: pydantic's classes only describe schemas to it, and importing them took a fifth of a pull's start.
+Unknown fields are ignored, since a later version of the format may have more. Every list and string is
+bounded.
 """
 
 import re
-from typing import Annotated, Any, Self
+from collections.abc import Callable
+from typing import Any, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    StringConstraints,
-    model_validator,
-)
+from pydantic_core import SchemaValidator
+from pydantic_core import core_schema as core
+from pydantic_core.core_schema import CoreSchema
 
 from mcp_client import platforms
 from mcp_client.choices import Access, OptionType, Transport
@@ -116,17 +112,6 @@ def _default(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _at_most(limit: int) -> BeforeValidator:
-    """Objects are counted before anyone looks inside: a million keys would make a million problems."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, dict) and len(value) > limit:
-            raise ValueError(f"expected at most {limit} of them")
-        return value
-
-    return BeforeValidator(check)
-
-
 def _platform_keys(value: Any) -> Any:
     """Entrypoints under one spelling of each platform: ``linux-x86_64`` is ``linux-amd64``."""
     if not isinstance(value, dict):
@@ -143,128 +128,157 @@ def _platform_keys(value: Any) -> Any:
     return result
 
 
-Text = Annotated[str, AfterValidator(_plain)]
-Words = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_unicode)]
-Argument = Annotated[Text, AfterValidator(_with_variables)]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
-VariablePattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_*?\[\]!-]{1,256}$")]
-OptionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-BareCommand = Annotated[str, AfterValidator(_bare_command)]
-NetworkEntry = Annotated[str, AfterValidator(lambda text: str(parse_rule(text)))]
-URLPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]{0,1023}$")]
-Default = Annotated[str | bool | int | float | tuple[str, ...] | None, PlainValidator(_default)]
-Port = Annotated[int, Field(ge=1, le=65_535)]
+def _after(schema: CoreSchema, *checks: Callable[[Any], Any]) -> CoreSchema:
+    """What passes ``schema`` and then each of ``checks``, which raise ValueError."""
+    for check in checks:
+        schema = core.no_info_after_validator_function(check, schema)
+    return schema
 
 
-class Part(BaseModel):
+def _listed(items: CoreSchema, most: int = 1000) -> CoreSchema:
+    return core.list_schema(items, max_length=most)
+
+
+def _mapped(keys: CoreSchema, values: CoreSchema, most: int) -> CoreSchema:
+    return _at_most(most, core.dict_schema(keys, values))
+
+
+def _at_most(limit: int, schema: CoreSchema) -> CoreSchema:
+    """Objects are counted before anyone looks inside: a million keys would make a million problems."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > limit:
+            raise ValueError(f"expected at most {limit} of them")
+        return value
+
+    return core.no_info_before_validator_function(check, schema)
+
+
+def _within(least: int, most: int) -> CoreSchema:
+    return core.int_schema(ge=least, le=most)
+
+
+def _one_of(words: object) -> CoreSchema:
+    return core.literal_schema(list(get_args(words)))
+
+
+def _or(default: object, schema: CoreSchema) -> CoreSchema:
+    """A field that may be left out."""
+    return core.with_default_schema(schema, default=default, validate_default=True)
+
+
+def _part(**fields: CoreSchema) -> CoreSchema:
     """An object in a manifest."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-
-class EntrypointPart(Part):
-    """``entrypoints.<platform>``."""
-
-    command: Annotated[Text, StringConstraints(max_length=4096), AfterValidator(_command)]
-    args: Annotated[list[Argument], Field(max_length=1000)] = []
-    env: Annotated[dict[VariableName, Argument], _at_most(1000)] = {}
-
-    @model_validator(mode="after")
-    def _fits_exec(self) -> Self:
-        size = sum(len(text.encode()) + 1 for text in (*self.args, *self.env, *self.env.values()))
-        if size > _MAX_ARGV:
-            raise ValueError(f"expected args and env of at most {_MAX_ARGV} bytes together")
-        return self
+    return core.typed_dict_schema(
+        {
+            name: core.typed_dict_field(schema, required=schema["type"] != "default")
+            for name, schema in fields.items()
+        }
+    )
 
 
-class EnvironmentPart(Part):
-    """``environment``."""
-
-    allowed_names: Annotated[list[VariableName], Field(max_length=1000)] = []
-    deny_patterns: Annotated[list[VariablePattern], Field(max_length=1000)] = []
-
-
-class NetworkPart(Part):
-    """``network``."""
-
-    allowlist: Annotated[list[NetworkEntry], Field(max_length=1000)] = []
+def _fits_exec(entrypoint: dict[str, Any]) -> dict[str, Any]:
+    env = entrypoint["env"]
+    size = sum(len(text.encode()) + 1 for text in (*entrypoint["args"], *env, *env.values()))
+    if size > _MAX_ARGV:
+        raise ValueError(f"expected args and env of at most {_MAX_ARGV} bytes together")
+    return entrypoint
 
 
-class ResourcesPart(Part):
-    """``resources``."""
-
-    cpu_millicores: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    memory_mb: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    max_processes: Annotated[int, Field(ge=1, le=4_194_304)] | None = None
-    max_fds: Annotated[int, Field(ge=1, le=1_048_576)] | None = None
-
-
-class OptionPart(Part):
-    """``config.<name>``."""
-
-    type: OptionType = "string"
-    multiple: bool = False
-    required: bool = False
-    access: Access = "ro"
-    default: Default = None
-    description: Words = ""
-
-    @model_validator(mode="after")
-    def _default_fits(self) -> Self:
-        if self.default is None:
-            return self
-        if self.type in ("file", "directory"):
-            # A default path would let a package choose what of the host it sees.
-            raise ValueError("expected no default: a path on the host is the user's to name")
-        if self.multiple != isinstance(self.default, tuple):
-            raise ValueError("expected a list as default of a multiple option, and a single value otherwise")
-        if (self.type == "boolean") != isinstance(self.default, bool):
-            raise ValueError("expected true or false as default of a boolean option, and of no other")
-        is_number = isinstance(self.default, int | float) and not isinstance(self.default, bool)
-        if (self.type == "number") != is_number:
-            raise ValueError("expected a number as default of a number option, and of no other")
-        return self
+def _default_fits(option: dict[str, Any]) -> dict[str, Any]:
+    default, kind = option["default"], option["type"]
+    if default is None:
+        return option
+    if kind in ("file", "directory"):
+        # A default path would let a package choose what of the host it sees.
+        raise ValueError("expected no default: a path on the host is the user's to name")
+    if option["multiple"] != isinstance(default, tuple):
+        raise ValueError("expected a list as default of a multiple option, and a single value otherwise")
+    if (kind == "boolean") != isinstance(default, bool):
+        raise ValueError("expected true or false as default of a boolean option, and of no other")
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if (kind == "number") != is_number:
+        raise ValueError("expected a number as default of a number option, and of no other")
+    return option
 
 
-class FilesystemPart(Part):
-    """``filesystem``."""
+_TEXT = _after(core.str_schema(), _plain)
+_WORDS = _after(core.str_schema(max_length=10_000), _unicode)
+_ARGUMENT = _after(_TEXT, _with_variables)
+_VARIABLE_NAME = core.str_schema(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")
+_VARIABLE_PATTERN = core.str_schema(pattern=r"^[A-Za-z0-9_*?\[\]!-]{1,256}$")
+_OPTION_NAME = core.str_schema(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+_BARE_COMMAND = _after(core.str_schema(), _bare_command)
+_NETWORK_ENTRY = _after(core.str_schema(), lambda text: str(parse_rule(text)))
+_URL_PATH = core.str_schema(pattern=r"^/[!-~]{0,1023}$")
+_NAMED_EXPRESSIONS = _mapped(_BARE_COMMAND, _after(core.str_schema(), _expression), 16)
+_BOOL = core.bool_schema()
 
-    data: bool = False
+_ENTRYPOINT = _after(
+    _part(
+        command=_after(core.str_schema(max_length=4096), _plain, _command),
+        args=_or([], _listed(_ARGUMENT)),
+        env=_or({}, _mapped(_VARIABLE_NAME, _ARGUMENT, 1000)),
+    ),
+    _fits_exec,
+)
+_ENTRYPOINTS = core.no_info_before_validator_function(
+    _platform_keys, core.dict_schema(core.str_schema(), _ENTRYPOINT, min_length=1)
+)
+_OPTION = _after(
+    _part(
+        type=_or("string", _one_of(OptionType)),
+        multiple=_or(False, _BOOL),
+        required=_or(False, _BOOL),
+        access=_or("ro", _one_of(Access)),
+        default=_or(None, core.no_info_plain_validator_function(_default)),
+        description=_or("", _WORDS),
+    ),
+    _default_fits,
+)
+_RESOURCES = _part(
+    cpu_millicores=_or(None, core.nullable_schema(_within(1, 10_000_000))),
+    memory_mb=_or(None, core.nullable_schema(_within(1, 100_000_000))),
+    max_processes=_or(None, core.nullable_schema(_within(1, 4_194_304))),
+    max_fds=_or(None, core.nullable_schema(_within(1, 1_048_576))),
+)
+_HTTP = _part(
+    port=_or(8080, _within(1, 65_535)),
+    port_env=_or(None, core.nullable_schema(_VARIABLE_NAME)),
+    path=_or("/mcp", _URL_PATH),
+    health=_or(None, core.nullable_schema(_URL_PATH)),
+)
+
+_MANIFEST = SchemaValidator(
+    _part(
+        name=_after(core.str_schema(), _package),
+        version=_after(core.str_schema(), _version),
+        description=_or("", _WORDS),
+        author=_or("", _WORDS),
+        license=_or("", _WORDS),
+        entrypoints=_at_most(64, _ENTRYPOINTS),
+        transport=_one_of(Transport),
+        environment=_or(
+            {},
+            _part(
+                allowed_names=_or([], _listed(_VARIABLE_NAME)),
+                deny_patterns=_or([], _listed(_VARIABLE_PATTERN)),
+            ),
+        ),
+        network=_or({}, _part(allowlist=_or([], _listed(_NETWORK_ENTRY)))),
+        subprocess=_or(False, _BOOL),
+        resources=_or({}, _RESOURCES),
+        runtime=_or({}, _NAMED_EXPRESSIONS),
+        config=_or({}, _mapped(_OPTION_NAME, _OPTION, 100)),
+        filesystem=_or({}, _part(data=_or(False, _BOOL))),
+        requires=_or({}, _part(commands=_or([], _listed(_BARE_COMMAND, 100)))),
+        http=_or(None, core.nullable_schema(_HTTP)),
+    )
+)
 
 
-class RequiresPart(Part):
-    """``requires``."""
-
-    commands: Annotated[list[BareCommand], Field(max_length=100)] = []
-
-
-class HTTPPart(Part):
-    """``http``."""
-
-    port: Port = 8080
-    port_env: VariableName | None = None
-    path: URLPath = "/mcp"
-    health: URLPath | None = None
-
-
-class ManifestPart(Part):
-    """The whole document."""
-
-    name: Annotated[str, AfterValidator(_package)]
-    version: Annotated[str, AfterValidator(_version)]
-    description: Words = ""
-    author: Words = ""
-    license: Words = ""
-    entrypoints: Annotated[
-        dict[str, EntrypointPart], BeforeValidator(_platform_keys), _at_most(64), Field(min_length=1)
-    ]
-    transport: Transport
-    environment: EnvironmentPart = EnvironmentPart()
-    network: NetworkPart = NetworkPart()
-    subprocess: bool = False
-    resources: ResourcesPart = ResourcesPart()
-    runtime: Annotated[dict[BareCommand, Annotated[str, AfterValidator(_expression)]], _at_most(16)] = {}
-    config: Annotated[dict[OptionName, OptionPart], _at_most(100)] = {}
-    filesystem: FilesystemPart = FilesystemPart()
-    requires: RequiresPart = RequiresPart()
-    http: HTTPPart | None = None
+def validated(document: object) -> dict[str, Any]:
+    """The document with every field, a default where it is silent. Raises pydantic_core.ValidationError."""
+    # Strict: "5" is no number, and 1 is not true.
+    found: dict[str, Any] = _MANIFEST.validate_python(document, strict=True)
+    return found

@@ -1,6 +1,10 @@
-"""What registries send, checked at the edge."""
+"""What registries send, checked at the edge, by the core of pydantic: see manifest/schema.py."""
 
-from pydantic import BaseModel, Field, ValidationError
+from typing import Any, get_args
+
+from pydantic_core import SchemaValidator, ValidationError
+from pydantic_core import core_schema as core
+from pydantic_core.core_schema import CoreSchema
 
 from mcp_client.choices import Status
 from mcp_client.digest import parse_digest
@@ -14,30 +18,44 @@ _LONGEST_URL = 8192
 _LARGEST_SIZE = 1 << 53
 
 
-class _Artifact(BaseModel):
-    digest: str
-    url: str = Field(min_length=1, max_length=_LONGEST_URL, pattern=r"^[^\x00-\x20\x7f]+$")
-    size_bytes: int | None = Field(default=None, ge=0, le=_LARGEST_SIZE, strict=True)
+def _fields(required: dict[str, CoreSchema], optional: dict[str, tuple[CoreSchema, object]]) -> CoreSchema:
+    """An object that may have more than this; optional fields come with what stands for none."""
+    fields = {name: core.typed_dict_field(schema) for name, schema in required.items()}
+    for name, (schema, default) in optional.items():
+        either = core.with_default_schema(schema, default=default)
+        fields[name] = core.typed_dict_field(either, required=False)
+    return core.typed_dict_schema(fields)
 
 
-class _Answer(BaseModel):
-    manifest: _Artifact
-    bundle: _Artifact
-    status: Status | None = None
-    version: str | None = Field(default=None, max_length=256, pattern=r"^[\x21-\x7e]+$")
-    # About the status; not worth refusing an answer for.
-    message: object = None
+def _or_null(schema: CoreSchema) -> tuple[CoreSchema, None]:
+    return core.nullable_schema(schema), None
 
 
-class _Problem(BaseModel):
-    error: str
-    message: str = ""
+_ARTIFACT = _fields(
+    {
+        "digest": core.str_schema(),
+        "url": core.str_schema(min_length=1, max_length=_LONGEST_URL, pattern=r"^[^\x00-\x20\x7f]+$"),
+    },
+    {"size_bytes": _or_null(core.int_schema(ge=0, le=_LARGEST_SIZE, strict=True))},
+)
+_ANSWER = SchemaValidator(
+    _fields(
+        {"manifest": _ARTIFACT, "bundle": _ARTIFACT},
+        {
+            "status": _or_null(core.literal_schema(list(get_args(Status)))),
+            "version": _or_null(core.str_schema(max_length=256, pattern=r"^[\x21-\x7e]+$")),
+            # About the status; not worth refusing an answer for.
+            "message": (core.any_schema(), None),
+        },
+    )
+)
+_PROBLEM = SchemaValidator(_fields({"error": core.str_schema()}, {"message": (core.str_schema(), "")}))
 
 
 def parse_answer(data: bytes, reference: PackageReference, registry: str) -> Resolution:
     """A resolve answer as a value. Raises ``registry-protocol`` or ``digest-invalid`` with the place."""
     try:
-        answer = _Answer.model_validate_json(data)
+        answer = _ANSWER.validate_json(data)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"]) or "the answer"
@@ -47,38 +65,37 @@ def parse_answer(data: bytes, reference: PackageReference, registry: str) -> Res
             f"{printable(problem['msg'], 200)}",
             hint="tell the registry's owner; the contract is docs/REGISTRY-CONTRACT.md",
         ) from None
-    manifest, bundle = _descriptor("manifest", answer.manifest), _descriptor("bundle", answer.bundle)
+    manifest, bundle = _descriptor("manifest", answer["manifest"]), _descriptor("bundle", answer["bundle"])
     if reference.kind == "digest" and reference.selector != f"digest:{manifest.digest}":
         raise MCPError(
             "registry-protocol",
             f"asked for {reference}, and the registry answered with the manifest {manifest.digest}",
             hint="nothing was fetched; tell the registry's owner",
         )
-    if reference.kind == "version" and answer.version not in {None, reference.selector}:
+    version, message = answer["version"], answer["message"]
+    if reference.kind == "version" and version not in {None, reference.selector}:
         raise MCPError(
             "registry-protocol",
-            f"asked for {reference}, and the registry answered with the version {answer.version}",
+            f"asked for {reference}, and the registry answered with the version {version}",
             hint="nothing was fetched; tell the registry's owner",
         )
-    message = printable(answer.message) if isinstance(answer.message, str) and answer.message else None
-    return Resolution(
-        reference, registry, manifest, bundle, answer.status or "published", answer.version, message
-    )
+    said = printable(message) if isinstance(message, str) and message else None
+    return Resolution(reference, registry, manifest, bundle, answer["status"] or "published", version, said)
 
 
 def parse_refusal(data: bytes) -> str | None:
     """The message of a JSON error body, or None when the body is something else."""
     try:
-        problem = _Problem.model_validate_json(data)
+        problem = _PROBLEM.validate_json(data)
     except ValidationError:
         return None
-    return printable(problem.message or problem.error)
+    return printable(problem["message"] or problem["error"])
 
 
-def _descriptor(kind: str, artifact: _Artifact) -> Descriptor:
+def _descriptor(kind: str, artifact: dict[str, Any]) -> Descriptor:
     try:
-        digest = parse_digest(artifact.digest)
+        digest = parse_digest(artifact["digest"])
     except MCPError as error:
         message = f"the registry's answer is wrong at {kind}.digest: {error.message}"
         raise MCPError(error.code, message, hint=error.hint) from None
-    return Descriptor(digest, artifact.url, artifact.size_bytes)
+    return Descriptor(digest, artifact["url"], artifact["size_bytes"])

@@ -14,7 +14,7 @@ from mcp_client.cli.program import ENTRIES, program
 from mcp_client.errors import MCPError
 
 HEAVY = {
-    *("httpx", "pydantic", "yaml", "structlog", "asyncio", "filelock", "dataclasses", "pathlib"),
+    *("httpx", "pydantic_core", "yaml", "structlog", "asyncio", "filelock", "dataclasses", "pathlib"),
     *("tempfile", "subprocess", "socket", "logging", "traceback", "difflib"),
 }
 
