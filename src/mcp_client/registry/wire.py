@@ -38,24 +38,23 @@ _ARTIFACT = _fields(
     },
     {"size_bytes": _or_null(core.int_schema(ge=0, le=_LARGEST_SIZE, strict=True))},
 )
-_ANSWER = SchemaValidator(
-    _fields(
-        {"manifest": _ARTIFACT, "bundle": _ARTIFACT},
-        {
-            "status": _or_null(core.literal_schema(list(get_args(Status)))),
-            "version": _or_null(core.str_schema(max_length=256, pattern=r"^[\x21-\x7e]+$")),
-            # About the status; not worth refusing an answer for.
-            "message": (core.any_schema(), None),
-        },
-    )
+_ANSWER = _fields(
+    {"manifest": _ARTIFACT, "bundle": _ARTIFACT},
+    {
+        "status": _or_null(core.literal_schema(list(get_args(Status)))),
+        "version": _or_null(core.str_schema(max_length=256, pattern=r"^[\x21-\x7e]+$")),
+        # About the status; not worth refusing an answer for.
+        "message": (core.any_schema(), None),
+    },
 )
-_PROBLEM = SchemaValidator(_fields({"error": core.str_schema()}, {"message": (core.str_schema(), "")}))
+_PROBLEM = _fields({"error": core.str_schema()}, {"message": (core.str_schema(), "")})
+_ANSWERS, _PROBLEMS = SchemaValidator(_ANSWER), SchemaValidator(_PROBLEM)
 
 
 def parse_answer(data: bytes, reference: PackageReference, registry: str) -> Resolution:
     """A resolve answer as a value. Raises ``registry-protocol`` or ``digest-invalid`` with the place."""
     try:
-        answer = _ANSWER.validate_json(data)
+        answer = _ANSWERS.validate_json(data)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"]) or "the answer"
@@ -86,7 +85,7 @@ def parse_answer(data: bytes, reference: PackageReference, registry: str) -> Res
 def parse_refusal(data: bytes) -> str | None:
     """The message of a JSON error body, or None when the body is something else."""
     try:
-        problem = _PROBLEM.validate_json(data)
+        problem = _PROBLEMS.validate_json(data)
     except ValidationError:
         return None
     return printable(problem["message"] or problem["error"])
