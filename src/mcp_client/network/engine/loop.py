@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from mcp_client.light import TYPE_CHECKING
+from mcp_client.light import TYPE_CHECKING, cached_property
 from mcp_client.network.deadlines import Deadlines
 
 if TYPE_CHECKING:
@@ -44,17 +44,22 @@ class Loop:
         self._watched: dict[int, tuple[int, Callable[[], None]]] = {}
         self._paused = Deadlines[int](PAUSE_SECONDS)
         self.now = time.monotonic()
-        self.buffer = memoryview(bytearray(largest_read))
+        self._largest_read = largest_read
         self.backlog = 0
 
     def fileno(self) -> int:
         """Readable when a turn would have something to do; for somebody else's poll(2)."""
         return self._poller.fileno()
 
+    @cached_property
+    def buffer(self) -> memoryview:
+        """Made when something is first read: many a server may connect, and never does."""
+        return memoryview(bytearray(self._largest_read))
+
     @property
     def room(self) -> int:
         """How much may be read at a time: less, the more waits already."""
-        return max(_SMALLEST_READ, min(len(self.buffer), (_BACKLOG - self.backlog) >> 2))
+        return max(_SMALLEST_READ, min(self._largest_read, (_BACKLOG - self.backlog) >> 2))
 
     @property
     def due_at(self) -> float | None:
