@@ -74,7 +74,8 @@ def _start(app: App, request: RunRequest, run_id: str) -> Running:
     from mcp_client.journal import start_record
     from mcp_client.sandbox.enforcement import refuse_missing
 
-    inbox = _supervision()[0]()
+    new_inbox, _ = _supervision()
+    inbox = new_inbox()
     try:
         announce_plan(app, plan)
         egress = _open_egress(app, plan.policy, process)
@@ -101,13 +102,14 @@ def _attend(app: App, run_id: str, parent: int | None, running: Running) -> Outc
     plan, process, inbox, egress, door = running
     resolution, executor = plan.package.resolution, app.settings.executor
     asides: list[Background | Compilation] = []
+    _, new_supervisor = _supervision()
     try:
         # What answers for the server is read while that starts.
         front = None if door is None else door.attend(process.ingress)
         app.cache.resolutions.touch(resolution)
         asides = _begin_asides(app, plan, run_id)
         app.settle()
-        supervisor = _supervision()[1](
+        supervisor = new_supervisor(
             process,
             inbox,
             parent=parent,

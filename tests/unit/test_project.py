@@ -26,6 +26,7 @@ LEAVES = {
     "resolution",
     "spelling",
     "system",
+    "validation",
     "windows",
 } | GROUND
 LEAF_IMPORTS = {
@@ -97,7 +98,7 @@ EDGE_LIBRARIES = {
     "httpcore": {"registry"},
     "socksio": {"registry"},
     "pydantic": {"config"},
-    "pydantic_core": {"manifest", "registry"},
+    "pydantic_core": {"manifest", "registry", "validation"},
     "yaml": {"config"},
     "pyseccomp": {"sandbox"},
     "click": {"cli"},

@@ -6,11 +6,11 @@ import _socket
 import os
 
 from mcp_client.errors import MCPError, printable
-from mcp_client.network.addresses import V4_BITS, Network, parse_address
+from mcp_client.network.addresses import V4_BITS, parse_address, parse_network
 
 _BACKLOG = 1024
 _LOCALHOST = "localhost"
-_LOOPBACK_V4, _LOOPBACK_V6 = Network(32, 127 << 24, 8), Network(128, 1, 128)
+_LOOPBACK = (parse_network("127.0.0.0/8"), parse_network("::1"))
 
 
 class Place:
@@ -35,7 +35,7 @@ class Place:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        return _LOOPBACK_V4.holds(self._parsed) or _LOOPBACK_V6.holds(self._parsed)
+        return any(network.holds(self._parsed) for network in _LOOPBACK)
 
     @property
     def url_host(self) -> str:

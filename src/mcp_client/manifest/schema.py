@@ -1,14 +1,12 @@
 """The schema of a manifest as publishers write it.
 
-Edge module, only reached when a manifest was just downloaded. It imports the core of pydantic, which is what
-validates: pydantic's classes only describe schemas to it, and importing them took a fifth of a pull's start.
-Unknown fields are ignored, since a later version of the format may have more. Every list and string is
-bounded.
+Edge module: imports the core of pydantic, so it is only reached when a manifest was just downloaded. Unknown
+fields are ignored, since a later version of the format may have more. Every list and string is bounded.
 """
 
 import re
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 from pydantic_core import SchemaValidator
 from pydantic_core import core_schema as core
@@ -21,6 +19,7 @@ from mcp_client.manifest import constraint, expand
 from mcp_client.manifest.options import CONTROL, MAX_STRING
 from mcp_client.network.rules import parse_rule
 from mcp_client.reference import parse_reference
+from mcp_client.validation import one_of, optional, optional_or_null, part
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MAX_ARGV = 1_000_000
@@ -158,25 +157,6 @@ def _within(least: int, most: int) -> CoreSchema:
     return core.int_schema(ge=least, le=most)
 
 
-def _one_of(words: object) -> CoreSchema:
-    return core.literal_schema(list(get_args(words)))
-
-
-def _or(default: object, schema: CoreSchema) -> CoreSchema:
-    """A field that may be left out."""
-    return core.with_default_schema(schema, default=default, validate_default=True)
-
-
-def _part(**fields: CoreSchema) -> CoreSchema:
-    """An object in a manifest."""
-    return core.typed_dict_schema(
-        {
-            name: core.typed_dict_field(schema, required=schema["type"] != "default")
-            for name, schema in fields.items()
-        }
-    )
-
-
 def _fits_exec(entrypoint: dict[str, Any]) -> dict[str, Any]:
     env = entrypoint["env"]
     size = sum(len(text.encode()) + 1 for text in (*entrypoint["args"], *env, *env.values()))
@@ -215,10 +195,10 @@ _NAMED_EXPRESSIONS = _mapped(_BARE_COMMAND, _after(core.str_schema(), _expressio
 _BOOL = core.bool_schema()
 
 _ENTRYPOINT = _after(
-    _part(
+    part(
         command=_after(core.str_schema(max_length=4096), _plain, _command),
-        args=_or([], _listed(_ARGUMENT)),
-        env=_or({}, _mapped(_VARIABLE_NAME, _ARGUMENT, 1000)),
+        args=optional([], _listed(_ARGUMENT)),
+        env=optional({}, _mapped(_VARIABLE_NAME, _ARGUMENT, 1000)),
     ),
     _fits_exec,
 )
@@ -226,53 +206,53 @@ _ENTRYPOINTS = core.no_info_before_validator_function(
     _platform_keys, core.dict_schema(core.str_schema(), _ENTRYPOINT, min_length=1)
 )
 _OPTION = _after(
-    _part(
-        type=_or("string", _one_of(OptionType)),
-        multiple=_or(False, _BOOL),
-        required=_or(False, _BOOL),
-        access=_or("ro", _one_of(Access)),
-        default=_or(None, core.no_info_plain_validator_function(_default)),
-        description=_or("", _WORDS),
+    part(
+        type=optional("string", one_of(OptionType)),
+        multiple=optional(False, _BOOL),
+        required=optional(False, _BOOL),
+        access=optional("ro", one_of(Access)),
+        default=optional(None, core.no_info_plain_validator_function(_default)),
+        description=optional("", _WORDS),
     ),
     _default_fits,
 )
-_RESOURCES = _part(
-    cpu_millicores=_or(None, core.nullable_schema(_within(1, 10_000_000))),
-    memory_mb=_or(None, core.nullable_schema(_within(1, 100_000_000))),
-    max_processes=_or(None, core.nullable_schema(_within(1, 4_194_304))),
-    max_fds=_or(None, core.nullable_schema(_within(1, 1_048_576))),
+_RESOURCES = part(
+    cpu_millicores=optional_or_null(_within(1, 10_000_000)),
+    memory_mb=optional_or_null(_within(1, 100_000_000)),
+    max_processes=optional_or_null(_within(1, 4_194_304)),
+    max_fds=optional_or_null(_within(1, 1_048_576)),
 )
-_HTTP = _part(
-    port=_or(8080, _within(1, 65_535)),
-    port_env=_or(None, core.nullable_schema(_VARIABLE_NAME)),
-    path=_or("/mcp", _URL_PATH),
-    health=_or(None, core.nullable_schema(_URL_PATH)),
+_HTTP = part(
+    port=optional(8080, _within(1, 65_535)),
+    port_env=optional_or_null(_VARIABLE_NAME),
+    path=optional("/mcp", _URL_PATH),
+    health=optional_or_null(_URL_PATH),
 )
 
 _MANIFEST = SchemaValidator(
-    _part(
+    part(
         name=_after(core.str_schema(), _package),
         version=_after(core.str_schema(), _version),
-        description=_or("", _WORDS),
-        author=_or("", _WORDS),
-        license=_or("", _WORDS),
+        description=optional("", _WORDS),
+        author=optional("", _WORDS),
+        license=optional("", _WORDS),
         entrypoints=_at_most(64, _ENTRYPOINTS),
-        transport=_one_of(Transport),
-        environment=_or(
+        transport=one_of(Transport),
+        environment=optional(
             {},
-            _part(
-                allowed_names=_or([], _listed(_VARIABLE_NAME)),
-                deny_patterns=_or([], _listed(_VARIABLE_PATTERN)),
+            part(
+                allowed_names=optional([], _listed(_VARIABLE_NAME)),
+                deny_patterns=optional([], _listed(_VARIABLE_PATTERN)),
             ),
         ),
-        network=_or({}, _part(allowlist=_or([], _listed(_NETWORK_ENTRY)))),
-        subprocess=_or(False, _BOOL),
-        resources=_or({}, _RESOURCES),
-        runtime=_or({}, _NAMED_EXPRESSIONS),
-        config=_or({}, _mapped(_OPTION_NAME, _OPTION, 100)),
-        filesystem=_or({}, _part(data=_or(False, _BOOL))),
-        requires=_or({}, _part(commands=_or([], _listed(_BARE_COMMAND, 100)))),
-        http=_or(None, core.nullable_schema(_HTTP)),
+        network=optional({}, part(allowlist=optional([], _listed(_NETWORK_ENTRY)))),
+        subprocess=optional(False, _BOOL),
+        resources=optional({}, _RESOURCES),
+        runtime=optional({}, _NAMED_EXPRESSIONS),
+        config=optional({}, _mapped(_OPTION_NAME, _OPTION, 100)),
+        filesystem=optional({}, part(data=optional(False, _BOOL))),
+        requires=optional({}, part(commands=optional([], _listed(_BARE_COMMAND, 100)))),
+        http=optional_or_null(_HTTP),
     )
 )
 

@@ -1,16 +1,16 @@
-"""What registries send, checked at the edge, by the core of pydantic: see manifest/schema.py."""
+"""What registries send, checked at the edge, by the core of pydantic."""
 
-from typing import Any, get_args
+from typing import Any
 
 from pydantic_core import SchemaValidator, ValidationError
 from pydantic_core import core_schema as core
-from pydantic_core.core_schema import CoreSchema
 
 from mcp_client.choices import Status
 from mcp_client.digest import parse_digest
 from mcp_client.errors import MCPError, printable
 from mcp_client.reference import PackageReference
 from mcp_client.resolution import Descriptor, Resolution
+from mcp_client.validation import one_of, optional, optional_or_null, part
 
 LARGEST_ANSWER = 1 << 20
 _LONGEST_URL = 8192
@@ -18,36 +18,20 @@ _LONGEST_URL = 8192
 _LARGEST_SIZE = 1 << 53
 
 
-def _fields(required: dict[str, CoreSchema], optional: dict[str, tuple[CoreSchema, object]]) -> CoreSchema:
-    """An object that may have more than this; optional fields come with what stands for none."""
-    fields = {name: core.typed_dict_field(schema) for name, schema in required.items()}
-    for name, (schema, default) in optional.items():
-        either = core.with_default_schema(schema, default=default)
-        fields[name] = core.typed_dict_field(either, required=False)
-    return core.typed_dict_schema(fields)
-
-
-def _or_null(schema: CoreSchema) -> tuple[CoreSchema, None]:
-    return core.nullable_schema(schema), None
-
-
-_ARTIFACT = _fields(
-    {
-        "digest": core.str_schema(),
-        "url": core.str_schema(min_length=1, max_length=_LONGEST_URL, pattern=r"^[^\x00-\x20\x7f]+$"),
-    },
-    {"size_bytes": _or_null(core.int_schema(ge=0, le=_LARGEST_SIZE, strict=True))},
+_ARTIFACT = part(
+    digest=core.str_schema(),
+    url=core.str_schema(min_length=1, max_length=_LONGEST_URL, pattern=r"^[^\x00-\x20\x7f]+$"),
+    size_bytes=optional_or_null(core.int_schema(ge=0, le=_LARGEST_SIZE, strict=True)),
 )
-_ANSWER = _fields(
-    {"manifest": _ARTIFACT, "bundle": _ARTIFACT},
-    {
-        "status": _or_null(core.literal_schema(list(get_args(Status)))),
-        "version": _or_null(core.str_schema(max_length=256, pattern=r"^[\x21-\x7e]+$")),
-        # About the status; not worth refusing an answer for.
-        "message": (core.any_schema(), None),
-    },
+_ANSWER = part(
+    manifest=_ARTIFACT,
+    bundle=_ARTIFACT,
+    status=optional_or_null(one_of(Status)),
+    version=optional_or_null(core.str_schema(max_length=256, pattern=r"^[\x21-\x7e]+$")),
+    # About the status; not worth refusing an answer for.
+    message=optional(None, core.any_schema()),
 )
-_PROBLEM = _fields({"error": core.str_schema()}, {"message": (core.str_schema(), "")})
+_PROBLEM = part(error=core.str_schema(), message=optional("", core.str_schema()))
 _ANSWERS, _PROBLEMS = SchemaValidator(_ANSWER), SchemaValidator(_PROBLEM)
 
 
